@@ -1,0 +1,133 @@
+"""The contract of every operation, ``y, backward = op(x, ...)``, and the checks that keep it.
+
+An operation takes arrays and returns its output together with a function:
+
+    y, backward = op(x, w)      # arrays in, array out
+    dx, dw = backward(dy)       # one gradient per array argument, in the same order
+
+An operation with one array argument returns its gradient bare: ``dx = backward(dy)``.
+An optional array that is not given has no gradient. What holds for all of them:
+
+- ``backward`` is pure. It may be called again, with another ``dy``, whatever ran in between.
+- Nothing that was passed in is changed, and no result shares memory with it.
+- float32 in, float32 out, float32 gradients; float64 likewise. Both in one call are refused.
+- Any strides are legal. A channels-last array seen through ``np.moveaxis`` is a legal input.
+- ``backward`` keeps references to arrays, not copies. Do not change an input or ``y`` in place
+  between the two passes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def op(signature: str) -> Callable[[Function], Function]:
+    """Declare the axes of an operation, and check its arrays against them at each call.
+
+    The signature names the axes of each array argument in order, then those of the output:
+
+        @op("N C H W, N C -> N C H W")
+        def channel_scale(x, s): ...
+
+    Equal names stand for equal sizes. ``...`` stands for any shape, the same each time. ``int N``
+    is an array of integers. Trailing arguments may be left out where the function allows ``None``.
+    The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
+
+    The decorated function raises TypeError for what is not a NumPy array or has the wrong dtype,
+    and ValueError for a wrong shape. The message names the argument, what it got and what it wants.
+    It carries the signature as the attribute ``signature``.
+    """
+    terms = [term.split() for term in signature.split("->")[0].split(",")]
+
+    def decorate(function: Function) -> Function:
+        names = list(inspect.signature(function).parameters)[: len(terms)]
+        title = function.__name__
+
+        @functools.wraps(function)
+        def checked(*args: Any, **options: Any) -> tuple[Any, Callable[..., Any]]:
+            arrays = dict(zip(names, args, strict=False))
+            arrays |= {name: options[name] for name in names if name in options}
+            _check_arrays(title, dict(zip(names, terms, strict=True)), arrays)
+            y, backward = function(*args, **options)
+            return y, _checked_backward(title, backward, y.shape, y.dtype)
+
+        checked.signature = signature  # type: ignore[attr-defined]
+        return cast(Function, checked)
+
+    return decorate
+
+
+def check_count(title: str, name: str, value: object, at_least: int) -> None:
+    """Refuse a ``value`` that is not a whole number of at least ``at_least``."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{title}: {name} is {value!r}; it wants a whole number")
+    if value < at_least:
+        raise ValueError(f"{title}: {name} is {value}; it wants at least {at_least}")
+
+
+def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any]) -> None:
+    dtype_of: tuple[np.dtype[Any], str] | None = None
+    size_of: dict[str, tuple[int | tuple[int, ...], str]] = {}
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        integer, axes = terms[name][0] == "int", terms[name]
+        _check_dtype(f"{title}: {name}", array, integer)
+        if integer:
+            axes = axes[1:]
+        else:
+            dtype, source = dtype_of = dtype_of or (array.dtype, name)
+            if array.dtype != dtype:
+                raise TypeError(f"{title}: {name} is {array.dtype}; it wants {dtype} as {source}")
+        if array.size == 0:
+            raise ValueError(
+                f"{title}: {name} has shape {array.shape}; every axis wants at least 1 entry"
+            )
+        got = (array.shape,) if axes == ["..."] else array.shape
+        wrong = []
+        for axis, size in zip(axes, got, strict=False):
+            wanted, source = size_of.setdefault(axis, (size, name))
+            if size != wanted:
+                wrong.append(f"{axis} = {wanted} as in {source}")
+        if wrong or len(got) != len(axes):
+            reason = f" with {' and '.join(wrong)}" if wrong else ""
+            raise ValueError(
+                f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)}){reason}"
+            )
+
+
+def _check_dtype(subject: str, array: object, integer: bool = False) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{subject} is a {type(array).__name__}; it wants a NumPy array")
+    if integer and array.dtype.kind not in "iu":
+        raise TypeError(f"{subject} is {array.dtype}; it wants whole numbers (an integer dtype)")
+    if not integer and array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{subject} is {array.dtype}; it wants float32 or float64")
+
+
+def _checked_backward(
+    title: str, backward: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Callable[..., Any]:
+    @functools.wraps(backward)
+    def checked(dy: Any) -> Any:
+        if shape == () and isinstance(dy, int | float | np.floating):
+            return backward(dtype.type(dy))
+        _check_dtype(f"{title}: dy", dy)
+        if dy.dtype != dtype:
+            raise TypeError(f"{title}: dy is {dy.dtype}; it wants {dtype}, the dtype of y")
+        if dy.shape != shape:
+            raise ValueError(f"{title}: dy has shape {dy.shape}; it wants {shape}, the shape of y")
+        return backward(dy)
+
+    return checked

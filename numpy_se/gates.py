@@ -1,0 +1,51 @@
+"""What the gates of a trained net do: their mean for each class, and how far classes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from numpy_se.contract import Array, IntArray
+from numpy_se.data import ByteArray, Digits
+from numpy_se.nets import Sequential
+
+
+def collect_gates(
+    net: Sequential,
+    params: Mapping[str, Array],
+    digits: Digits,
+    images: ByteArray,
+    batch: int = 500,
+) -> dict[str, Array]:
+    """Compute the gates (N, C) of every SE block for images (N, 1, H, W) of uint8."""
+    parts = [
+        net.gates(params, digits.inputs(images[i : i + batch]))
+        for i in range(0, len(images), batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def class_means(gates: Array, labels: IntArray) -> Array:
+    """Compute the mean gates (K, C) of each of the classes 0 to K - 1 from gates (N, C)."""
+    classes = range(int(labels.max()) + 1)
+    return np.stack([gates[labels == k].mean(axis=0) for k in classes])
+
+
+def class_range(gates: Array, labels: IntArray) -> float:
+    """Compute how far the mean gates of the classes lie apart: largest minus smallest.
+
+    The mean over channels, from 0 (the lines of all classes coincide) to 1.
+    """
+    return float(np.ptp(class_means(gates, labels), axis=0).mean())
+
+
+def class_separation(gates: Array, labels: IntArray) -> float:
+    """Compute the share of the gates' variance that lies between the classes, from 0 to 1.
+
+    Summed over channels: (variance of the class means, weighted by class size) / (variance of the
+    gates). 0: all classes have the same mean gates. 1: the class decides the gates.
+    """
+    means = class_means(gates, labels)[labels]  # (N, C)
+    total = float(gates.var(axis=0).sum())
+    return float(means.var(axis=0).sum()) / total if total > 0 else 0.0

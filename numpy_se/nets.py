@@ -1,0 +1,233 @@
+"""Layers with explicit parameters, and the tiny SE conv net that is made of them.
+
+A layer holds settings and no arrays. Parameters and their gradients are plain dicts:
+
+    params = net.init(rng)
+    y, backward = net(params, x)
+    dx, grads = backward(dy)        # grads has the keys of params
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from numpy_se.contract import Array
+from numpy_se.ops import conv2d, flatten, global_avg_pool, linear, max_pool2d, relu, sigmoid
+from numpy_se.se import Rule, UnaryOp, excitation, reduced_width, squeeze_excite
+
+Params: TypeAlias = dict[str, Array]
+LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]
+
+
+class Layer(Protocol):
+    """What every layer can do. A net is a layer too."""
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        """Draw the parameters, as arrays of ``dtype`` (np.float32 or np.float64)."""
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        """Compute ``y, backward``; ``backward(dy)`` gives dx and the gradients of ``params``."""
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """``conv2d`` from ``channels`` to ``filters`` channels. Parameters: w, b."""
+
+    channels: int
+    filters: int
+    size: int = 3
+    stride: int = 1
+    padding: int = 1
+    bias: bool = True
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        shape = (self.filters, self.channels, self.size, self.size)
+        params = {"w": _he_normal(rng, shape, dtype)}
+        return params | ({"b": np.zeros(self.filters, dtype)} if self.bias else {})
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return _apply(conv2d, params, x, stride=self.stride, padding=self.padding)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``linear`` from ``inputs`` to ``outputs`` entries. Parameters: w, b."""
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        params = {"w": _he_normal(rng, (self.outputs, self.inputs), dtype)}
+        return params | ({"b": np.zeros(self.outputs, dtype)} if self.bias else {})
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return _apply(linear, params, x)
+
+
+@dataclass(frozen=True)
+class SqueezeExcite:
+    """``squeeze_excite`` on ``channels`` channels. Parameters: w1, w2, and with ``bias`` b1, b2.
+
+    The width of the bottleneck is ``reduced_width(channels, ratio, rule)``, which raises
+    ValueError when no hidden unit is left.
+    """
+
+    channels: int
+    ratio: float = 16
+    rule: Rule = "paper"
+    bias: bool = False
+    squeeze: UnaryOp = global_avg_pool
+    gate: UnaryOp = sigmoid
+
+    def __post_init__(self) -> None:
+        reduced_width(self.channels, self.ratio, self.rule)
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        width = reduced_width(self.channels, self.ratio, self.rule)
+        params = {
+            "w1": _he_normal(rng, (width, self.channels), dtype),
+            "w2": _he_normal(rng, (self.channels, width), dtype),
+        }
+        biases: Params = {"b1": np.zeros(width, dtype), "b2": np.zeros(self.channels, dtype)}
+        return params | (biases if self.bias else {})
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return _apply(squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
+
+    def gates(self, params: Mapping[str, Array], x: Array) -> Array:
+        """Compute the gates s (N, C) that the layer gives to ``x`` (N, C, H, W)."""
+        return excitation(x, **params, squeeze=self.squeeze, gate=self.gate)[0]
+
+
+class Apply:
+    """A layer without parameters, such as ``Apply(max_pool2d, size=2)``: op(x, size=2)."""
+
+    def __init__(self, op: Callable[..., Any], **options: Any) -> None:
+        self.op: UnaryOp = partial(op, **options)
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        return {}
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        y, op_backward = self.op(x)
+        return y, lambda dy: (op_backward(dy), {})
+
+
+class Sequential:
+    """Layers one after the other, each with a name. Parameters: ``<name>.<parameter>``.
+
+    net = Sequential(conv=Conv2d(1, 16), relu=Apply(relu), se=SqueezeExcite(16, ratio=4))
+    net.init(rng)       # {"conv.w": ..., "conv.b": ..., "se.w1": ..., "se.w2": ...}
+    """
+
+    def __init__(self, **layers: Layer) -> None:
+        self.layers = layers
+
+    def after(self, place: str, **layers: Layer) -> Sequential:
+        """Build the same net with more layers after the layer named ``place``.
+
+        net.after("relu1", se1=SqueezeExcite(16)) puts an SE block into any net. Raises ValueError
+        when there is no such layer, or when a name is taken.
+        """
+        if place not in self.layers:
+            raise ValueError(f"after: place is {place!r}; it wants one of {', '.join(self.layers)}")
+        if taken := self.layers.keys() & layers.keys():
+            raise ValueError(f"after: the net has a layer {', '.join(sorted(taken))} already")
+        grown: dict[str, Layer] = {}
+        for name, layer in self.layers.items():
+            grown |= {name: layer} | (layers if name == place else {})
+        return Sequential(**grown)
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        return {
+            f"{name}.{key}": value
+            for name, layer in self.layers.items()
+            for key, value in layer.init(rng, dtype).items()
+        }
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        layer_backwards = []
+        for name, layer in self.layers.items():
+            x, layer_backward = layer(self.own_params(params, name), x)
+            layer_backwards.append((name, layer_backward))
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            grads: Params = {}
+            for name, layer_backward in reversed(layer_backwards):
+                dy, layer_grads = layer_backward(dy)
+                grads |= {f"{name}.{key}": grad for key, grad in layer_grads.items()}
+            return dy, {key: grads[key] for key in params}
+
+        return x, backward
+
+    def own_params(self, params: Mapping[str, Array], name: str) -> Params:
+        """Pick the parameters of one layer, under the names that the layer uses."""
+        start = f"{name}."
+        return {key.removeprefix(start): a for key, a in params.items() if key.startswith(start)}
+
+    def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
+        """Compute the gates (N, C) of every SE layer of the net for a batch ``x``."""
+        gates = {}
+        for name, layer in self.layers.items():
+            own = self.own_params(params, name)
+            if isinstance(layer, SqueezeExcite):
+                gates[name] = layer.gates(own, x)
+            x, _ = layer(own, x)
+        return gates
+
+
+def tiny_net(ratio: float | None = 4, classes: int = 10) -> Sequential:
+    """Build a conv net for 28 x 28 digits: three stages of 16, 32 and 64 channels.
+
+    Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
+    classifies. With ``ratio=None`` the same net without SE.
+    Raises ValueError when a stage has fewer channels than ``ratio``.
+    """
+    net = Sequential(
+        conv1=Conv2d(1, 16),  # (N, 16, 28, 28)
+        relu1=Apply(relu),
+        pool1=Apply(max_pool2d, size=2),  # (N, 16, 14, 14)
+        conv2=Conv2d(16, 32),  # (N, 32, 14, 14)
+        relu2=Apply(relu),
+        pool2=Apply(max_pool2d, size=2),  # (N, 32, 7, 7)
+        conv3=Conv2d(32, 64),  # (N, 64, 7, 7)
+        relu3=Apply(relu),
+        pool3=Apply(max_pool2d, size=2),  # (N, 64, 3, 3)
+        flatten=Apply(flatten),  # (N, 576)
+        classify=Linear(576, classes),  # (N, classes)
+    )
+    if ratio is not None:
+        net = net.after("relu1", se1=SqueezeExcite(16, ratio))
+        net = net.after("relu2", se2=SqueezeExcite(32, ratio))
+        net = net.after("relu3", se3=SqueezeExcite(64, ratio))
+    return net
+
+
+def _apply(
+    op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
+) -> tuple[Array, LayerBackward]:
+    """Call ``op`` with the parameters as keyword arguments; name the gradients after them."""
+    names = [name for name in ("w", "b", "w1", "w2", "b1", "b2") if name in params]
+    y, op_backward = op(x, **params, **options)
+
+    def backward(dy: Array) -> tuple[Array, Params]:
+        dx, *dparams = op_backward(dy)
+        return dx, dict(zip(names, dparams, strict=True))
+
+    return y, backward
+
+
+def _he_normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> Array:
+    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU.
+
+    The variance is 2 / fan_in. Source: He et al., arXiv 1502.01852, eq. 10.
+    """
+    fan_in = int(np.prod(shape[1:]))
+    weights: Array = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+    return weights.astype(dtype)

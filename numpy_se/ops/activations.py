@@ -1,0 +1,90 @@
+"""Activations: functions of one entry at a time, for arrays of any shape.
+
+For all of them ``y = f(x)`` entry by entry, so the gradient is ``dx = f'(x) * dy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from numpy_se.contract import Array, op
+
+
+@op("... -> ...")
+def relu(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Pass what is positive and nothing else.
+
+        y  = max(x, 0)
+        dx = dy where x > 0, else 0
+
+    Convention at the kink: no gradient at exactly 0, as in PyTorch.
+    Keeps one byte (the mask) for every entry of ``x``.
+    """
+    y = np.maximum(x, 0)
+    mask = x > 0
+
+    def backward(dy: Array) -> Array:
+        return dy * mask
+
+    return y, backward
+
+
+@op("... -> ...")
+def sigmoid(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Map every number to the interval from 0 to 1.
+
+        y  = 1 / (1 + exp(-x))
+        dx = y * (1 - y) * dy
+
+    as d/dx (1 + exp(-x))^-1 = exp(-x) / (1 + exp(-x))^2, and exp(-x) / (1 + exp(-x)) = 1 - y.
+
+    exp(-x) overflows for a large negative x. With e = exp(-|x|), which is at most 1, the same
+    value is 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0: exact for every finite x.
+    Keeps ``y``. Source: the gate of the paper's eq. 3.
+    """
+    e = np.exp(-np.abs(x))
+    y: Array = np.where(x >= 0, 1, e) / (1 + e)
+
+    def backward(dy: Array) -> Array:
+        return dy * y * (1 - y)
+
+    return y, backward
+
+
+@op("... -> ...")
+def tanh(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Map every number to the interval from -1 to 1.
+
+        y  = tanh(x) = 2 * sigmoid(2x) - 1
+        dx = (1 - y^2) * dy
+
+    Keeps ``y``. Source: a gate of the paper's Table 12.
+    """
+    y: Array = np.tanh(x)
+
+    def backward(dy: Array) -> Array:
+        return dy * (1 - y * y)
+
+    return y, backward
+
+
+@op("... -> ...")
+def hard_sigmoid(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Approximate the sigmoid by three straight lines.
+
+        y  = min(max(x + 3, 0), 6) / 6
+        dx = dy / 6 where -3 < x < 3, else 0
+
+    Convention at the kinks: no gradient at exactly -3 and 3, as in PyTorch.
+    Keeps one byte (the mask) for every entry of ``x``.
+    Source: the gate of MobileNetV3, Howard et al., arXiv 1905.02244, section 5.2.
+    """
+    y = np.clip(x + 3, 0, 6) / 6
+    mask = np.abs(x) < 3
+
+    def backward(dy: Array) -> Array:
+        return dy * mask / 6
+
+    return y, backward

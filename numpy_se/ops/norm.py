@@ -1,0 +1,103 @@
+"""Batch normalisation: every channel gets mean ``beta`` and standard deviation ``gamma``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from numpy_se.contract import Array, op
+
+
+def _per_channel(a: Array) -> Array:
+    return a[:, None, None]  # (C,) -> (C, 1, 1)
+
+
+def _channel_sum(a: Array) -> Array:
+    total: Array = a.sum(axis=(0, 2, 3))  # (N, C, H, W) -> (C,)
+    return total
+
+
+@op("N C H W, C, C -> N C H W")
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
+) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
+    """Normalise every channel by the statistics of this batch (training).
+
+        m[c]   = mean_nhw x             v[c] = mean_nhw (x - m)^2        M = N*H*W values each
+        xhat   = (x - m) / sqrt(v + eps)
+        y      = gamma * xhat + beta
+
+    ``gamma`` and ``beta`` are shared by all M values of a channel:
+
+        dgamma[c] = sum_nhw dy * xhat          dbeta[c] = sum_nhw dy
+
+    ``x`` feeds xhat on three paths: directly, through m, and through v. With dxhat = gamma * dy
+    and sigma = sqrt(v + eps):
+
+        direct      dxhat / sigma
+        through m   dm = -sum dxhat / sigma, and each x has the share 1/M in m
+        through v   dv = -1/2 sum dxhat * xhat / sigma^2, and dv/dx = 2 (x - m) / M
+
+    (m feeds v too, but that term is zero: the deviations x - m sum to 0.) Together:
+
+        dx = gamma / sigma * (dy - mean_nhw dy - xhat * mean_nhw(dy * xhat))
+
+    x (N, C, H, W), gamma (C,), beta (C,) give y (N, C, H, W). The variance is the biased one (1/M).
+    Raises ValueError when N*H*W is 1: one value has no spread. Keeps xhat and ``gamma``.
+    Source: Ioffe and Szegedy, arXiv 1502.03167, Algorithm 1.
+    """
+    count = x.size // x.shape[1]
+    if count == 1:
+        raise ValueError(f"batch_norm: x has shape {x.shape}; it wants N*H*W of at least 2")
+    mean = _per_channel(_channel_sum(x) / count)  # (C, 1, 1)
+    centred = x - mean  # (N, C, H, W)
+    variance = _channel_sum(centred * centred) / count  # (C,)
+    scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
+    xhat = centred * _per_channel(scale)  # (N, C, H, W)
+    y = xhat * _per_channel(gamma) + _per_channel(beta)  # (N, C, H, W)
+
+    def backward(dy: Array) -> tuple[Array, Array, Array]:
+        dgamma = _channel_sum(dy * xhat)  # (C,)
+        dbeta = _channel_sum(dy)  # (C,)
+        through_m = _per_channel(dbeta / count)  # (C, 1, 1)
+        through_v = xhat * _per_channel(dgamma / count)  # (N, C, H, W)
+        dx = _per_channel(gamma * scale) * (dy - through_m - through_v)
+        return dx, dgamma, dbeta
+
+    return y, backward
+
+
+@op("N C H W, C, C, C, C -> N C H W")
+def batch_norm_inference(
+    x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, *, eps: float = 1e-5
+) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array, Array, Array]]]:
+    """Normalise every channel by given statistics (inference).
+
+        xhat = (x - mean) / sigma        sigma = sqrt(variance + eps)
+        y    = gamma * xhat + beta
+
+    The statistics do not depend on ``x``, so one path is left, and they get gradients themselves:
+
+        dx        = gamma / sigma * dy
+        dgamma    = sum_nhw dy * xhat          dbeta = sum_nhw dy
+        dmean     = -gamma / sigma * sum_nhw dy
+        dvariance = -gamma / (2 sigma^2) * sum_nhw dy * xhat
+
+    x (N, C, H, W) and four arrays (C,) give y (N, C, H, W).
+    Raises ValueError when a variance is negative. Keeps ``x`` and all four arrays.
+    """
+    if (variance < 0).any():
+        raise ValueError(f"batch_norm_inference: variance is {variance}; none may be negative")
+    scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
+    y = (x - _per_channel(mean)) * _per_channel(gamma * scale) + _per_channel(beta)
+
+    def backward(dy: Array) -> tuple[Array, Array, Array, Array, Array]:
+        dx = dy * _per_channel(gamma * scale)  # (N, C, H, W)
+        dbeta = _channel_sum(dy)  # (C,)
+        dgamma = _channel_sum(dy * (x - _per_channel(mean))) * scale  # (C,)
+        dmean = -gamma * scale * dbeta  # (C,)
+        dvariance = -gamma * scale**2 / 2 * dgamma  # (C,)
+        return dx, dgamma, dbeta, dmean, dvariance
+
+    return y, backward

@@ -1,0 +1,110 @@
+"""Pooling: one number for each channel, or for each small window of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from numpy_se.contract import Array, check_count, op
+
+
+@op("N C H W -> N C")
+def global_avg_pool(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Squeeze every channel of ``x`` to its mean.
+
+        z[n,c] = 1/(H*W) * sum_hw x[n,c,h,w]
+
+    Every pixel has the same weight 1/(H*W) in the mean, so every pixel gets the same gradient:
+
+        dx[n,c,h,w] = 1/(H*W) * dz[n,c]
+
+    x (N, C, H, W) gives z (N, C). Keeps only the shape of ``x``.
+    Source: Hu et al., arXiv 1709.01507, eq. 2 (F_sq).
+    """
+    shape = x.shape
+    z = x.mean(axis=(2, 3))  # (N, C)
+
+    def backward(dz: Array) -> Array:
+        share = dz / (shape[2] * shape[3])  # (N, C)
+        return np.broadcast_to(share[:, :, None, None], shape).copy()  # (N, C, H, W)
+
+    return z, backward
+
+
+@op("N C H W -> N C")
+def global_max_pool(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Squeeze every channel of ``x`` to its largest value.
+
+        z[n,c] = x[n,c,h*,w*]   where (h*, w*) is the first maximum, in reading order
+
+    Only the winner feeds ``z``, so only the winner gets a gradient:
+
+        dx[n,c,h,w] = dz[n,c] if (h, w) == (h*, w*) else 0
+
+    Convention at ties: the first maximum, as in PyTorch.
+    x (N, C, H, W) gives z (N, C). Keeps the index of every winner.
+    Source: the paper's ablation of the squeeze, Table 11.
+    """
+    shape = n, c, h, w = x.shape
+    pixels = x.reshape(n, c, h * w)  # (N, C, H*W)
+    winner = pixels.argmax(axis=2)[:, :, None]  # (N, C, 1)
+    z = np.take_along_axis(pixels, winner, axis=2)[:, :, 0]  # (N, C)
+
+    def backward(dz: Array) -> Array:
+        dx = np.zeros((n, c, h * w), dz.dtype)  # (N, C, H*W)
+        np.put_along_axis(dx, winner, dz[:, :, None], axis=2)
+        return dx.reshape(shape)  # (N, C, H, W)
+
+    return z, backward
+
+
+@op("N C H W -> N C OH OW")
+def max_pool2d(
+    x: Array, *, size: int = 2, stride: int | None = None
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Keep the largest value of every ``size`` x ``size`` window of ``x``.
+
+        y[n,c,p,q] = max_ij x[n,c, p*stride + i, q*stride + j]      0 <= i, j < size
+
+    Only the winner of a window feeds ``y``. A pixel may win several windows when they overlap, so
+    its gradient is the sum over the windows that it won:
+
+        dx[n,c,h,w] = sum over windows (p,q) won by (h,w) of dy[n,c,p,q]
+
+    Convention at ties: the first maximum in reading order, as in PyTorch.
+    x (N, C, H, W) gives y (N, C, OH, OW) with OH = (H - size) // stride + 1, likewise OW. Rows and
+    columns that fill no window get a zero gradient. ``stride`` is ``size`` unless given.
+    Raises ValueError when the window does not fit into ``x``.
+    Keeps one byte (the winner's number) for every entry of ``y``.
+    """
+    stride = size if stride is None else stride
+    check_count("max_pool2d", "size", size, at_least=1)
+    check_count("max_pool2d", "stride", stride, at_least=1)
+    h, w = x.shape[2:]
+    if size > min(h, w):
+        raise ValueError(
+            f"max_pool2d: size is {size}; it wants at most {min(h, w)} for x {x.shape}"
+        )
+    oh, ow = (h - size) // stride + 1, (w - size) // stride + 1
+
+    # One strided view of x for each position in the window, in reading order.
+    positions = [
+        np.s_[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    y = np.copy(x[positions[0]])  # (N, C, OH, OW)
+    winner = np.zeros_like(y, dtype=np.min_scalar_type(size * size))
+    for number, position in enumerate(positions[1:], start=1):
+        candidate = x[position]  # (N, C, OH, OW)
+        np.copyto(winner, number, where=candidate > y)  # strict: the first maximum stays
+        np.maximum(y, candidate, out=y)
+
+    def backward(dy: Array) -> Array:
+        dx = np.zeros_like(x)  # (N, C, H, W)
+        for number, position in enumerate(positions):
+            dx[position] += dy * (winner == number)  # += as windows may overlap
+        return dx
+
+    return y, backward

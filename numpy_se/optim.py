@@ -1,0 +1,114 @@
+"""Update rules over dicts of arrays, and a learning-rate schedule.
+
+    state = rule.init(params)
+    params, state = rule.step(params, grads, state, lr)
+
+``step`` builds new dicts and changes none that it gets, so that an interrupted run keeps the last
+whole step. Weight decay applies to weights, that is to arrays of two and more axes, not to biases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from numpy_se.contract import Array
+
+Arrays: TypeAlias = Mapping[str, Array]
+
+
+class Rule(Protocol):
+    """What every update rule can do."""
+
+    def init(self, params: Arrays) -> dict[str, Array]:
+        """Build the state of the first step, a dict of arrays."""
+
+    def step(
+        self, params: Arrays, grads: Arrays, state: Arrays, lr: float
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Compute the parameters and the state after one step with learning rate ``lr``."""
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent with momentum.
+
+        v <- momentum * v + grad + weight_decay * param
+        param <- param - lr * v
+
+    Source: Sutskever et al., ICML 2013, in the form of PyTorch's SGD.
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def init(self, params: Arrays) -> dict[str, Array]:
+        return {f"{key}.v": np.zeros_like(param) for key, param in params.items()}
+
+    def step(
+        self, params: Arrays, grads: Arrays, state: Arrays, lr: float
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        stepped: dict[str, Array] = {}
+        moved: dict[str, Array] = {}
+        for key, param in params.items():
+            decay = self.weight_decay if param.ndim > 1 else 0.0
+            v = self.momentum * state[f"{key}.v"] + grads[key] + decay * param
+            moved[f"{key}.v"] = v
+            stepped[key] = param - lr * v
+        return stepped, moved
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Steps scaled by running moments of each entry's gradient, with decoupled weight decay.
+
+        m <- beta1 * m + (1 - beta1) * grad             mean
+        v <- beta2 * v + (1 - beta2) * grad^2           mean square
+        param <- param - lr * (mhat / (sqrt(vhat) + eps) + weight_decay * param)
+
+    mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t) undo the start of m and v at zero.
+    Source: Kingma and Ba, arXiv 1412.6980, Algorithm 1; Loshchilov and Hutter, arXiv 1711.05101.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def init(self, params: Arrays) -> dict[str, Array]:
+        state: dict[str, Array] = {"t": np.zeros(())}
+        for key, param in params.items():
+            state |= {f"{key}.m": np.zeros_like(param), f"{key}.v": np.zeros_like(param)}
+        return state
+
+    def step(
+        self, params: Arrays, grads: Arrays, state: Arrays, lr: float
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        t = float(state["t"]) + 1
+        stepped: dict[str, Array] = {}
+        moved: dict[str, Array] = {"t": np.array(t)}
+        for key, param in params.items():
+            grad = grads[key]
+            m = self.beta1 * state[f"{key}.m"] + (1 - self.beta1) * grad
+            v = self.beta2 * state[f"{key}.v"] + (1 - self.beta2) * grad * grad
+            moved |= {f"{key}.m": m, f"{key}.v": v}
+            mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
+            decay = self.weight_decay if param.ndim > 1 else 0.0
+            stepped[key] = param - lr * (mhat / (np.sqrt(vhat) + self.eps) + decay * param)
+        return stepped, moved
+
+
+def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.3) -> float:
+    """Learning rate of step 0 <= ``step`` < ``steps``: up to ``peak``, then down to almost zero.
+
+    A straight rise over the first ``warmup`` share of the steps, then half a cosine.
+    Source: Smith and Topin, arXiv 1708.07120.
+    """
+    position = (step + 1) / (steps + 1)
+    if position < warmup:
+        return peak * position / warmup
+    return peak * (1 + math.cos(math.pi * (position - warmup) / (1 - warmup))) / 2

@@ -1,0 +1,159 @@
+"""The Squeeze-and-Excitation block: squeeze every channel to a number, excite, scale.
+
+    z = squeeze(x)                    eq. 2    what each channel holds on average
+    s = gate(w2 relu(w1 z))           eq. 3    how far each channel is opened, from all of z
+    y = channel_scale(x, s)           eq. 4    every channel times its gate
+
+Read the forward passes down and the backward passes up. Equations: Hu, Shen, Albanie, Sun, Wu,
+"Squeeze-and-Excitation Networks", arXiv 1709.01507.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from numpy_se.contract import Array, check_count, op
+from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
+
+UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
+
+
+@op("N C, R C, C R, R, C -> N C")
+def excite(
+    z: Array,
+    w1: Array,
+    w2: Array,
+    b1: Array | None = None,
+    b2: Array | None = None,
+    *,
+    gate: UnaryOp = sigmoid,
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    """Compute the gates from the squeezed channels: a bottleneck of two linear layers.
+
+        s = gate(w2 relu(w1 z + b1) + b2)                 eq. 3 (F_ex), which has no biases
+
+    Backwards by the chain rule, one layer after the other.
+
+    z (N, C), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give s (N, C), where R is the
+    reduced width (see ``reduced_width``). ``gate`` is an operation on arrays of any shape.
+    ``backward`` gives (dz, dw1, dw2), then db1 and db2 where the biases were given.
+    Keeps what its four steps keep, all of size (N, C), (N, R) or of a weight.
+    """
+    h, back_linear1 = linear(z, w1, b1)  # (N, R)
+    a, back_relu = relu(h)  # (N, R)
+    u, back_linear2 = linear(a, w2, b2)  # (N, C)
+    s, back_gate = gate(u)  # (N, C)
+
+    def backward(ds: Array) -> tuple[Array, ...]:
+        du = back_gate(ds)  # (N, C)
+        da, dw2, *db2 = back_linear2(du)  # (N, R), (C, R), [(C,)]
+        dh = back_relu(da)  # (N, R)
+        dz, dw1, *db1 = back_linear1(dh)  # (N, C), (R, C), [(R,)]
+        return dz, dw1, dw2, *db1, *db2
+
+    return s, backward
+
+
+@op("N C H W, R C, C R, R, C -> N C")
+def excitation(
+    x: Array,
+    w1: Array,
+    w2: Array,
+    b1: Array | None = None,
+    b2: Array | None = None,
+    *,
+    squeeze: UnaryOp = global_avg_pool,
+    gate: UnaryOp = sigmoid,
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    """Compute the gates of a batch of feature maps: squeeze, then excite.
+
+        z = squeeze(x)                                    eq. 2
+        s = excite(z, w1, w2, b1, b2)                     eq. 3
+
+    x (N, C, H, W) gives s (N, C); weights and ``gate`` as in ``excite``. ``squeeze`` is an
+    operation from (N, C, H, W) to (N, C), such as ``global_avg_pool`` or ``global_max_pool``.
+    ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the biases were given.
+    """
+    z, back_squeeze = squeeze(x)  # (N, C)
+    s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
+
+    def backward(ds: Array) -> tuple[Array, ...]:
+        dz, *dweights = back_excite(ds)  # (N, C)
+        return back_squeeze(dz), *dweights  # dx: (N, C, H, W)
+
+    return s, backward
+
+
+@op("N C H W, R C, C R, R, C -> N C H W")
+def squeeze_excite(
+    x: Array,
+    w1: Array,
+    w2: Array,
+    b1: Array | None = None,
+    b2: Array | None = None,
+    *,
+    squeeze: UnaryOp = global_avg_pool,
+    gate: UnaryOp = sigmoid,
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
+
+        s = excitation(x, w1, w2, b1, b2)                 eq. 2 and 3
+        y = channel_scale(x, s)                           eq. 4
+
+    ``x`` is used twice. It is scaled, and it decides the gates. Its gradient is the sum over both
+    paths. For the average squeeze, the sigmoid gate and no biases, with h = w1 z:
+
+        dx = s * dy                                                           scale path
+           + 1/(H*W) * w1^T [ 1(h > 0) * w2^T (ds * s * (1 - s)) ]            squeeze path
+
+    where ds[n,c] = sum_hw dy[n,c,h,w] * x[n,c,h,w]. The squeeze path is the same for all pixels of
+    a channel. It is small for large maps, so leaving it out is easily overlooked; it is wrong.
+
+    x (N, C, H, W), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give y (N, C, H, W).
+    ``squeeze`` and ``gate`` as in ``excitation``. ``backward`` gives (dx, dw1, dw2), then db1 and
+    db2 where the biases were given. Keeps ``x`` and arrays of size (N, C) and below.
+    """
+    s, back_gates = excitation(x, w1, w2, b1, b2, squeeze=squeeze, gate=gate)  # (N, C)
+    y, back_scale = channel_scale(x, s)  # (N, C, H, W)
+
+    def backward(dy: Array) -> tuple[Array, ...]:
+        dx, ds = back_scale(dy)  # scale path, (N, C)
+        dx_gates, *dweights = back_gates(ds)  # squeeze path
+        dx += dx_gates  # x is used twice: add both
+        return dx, *dweights
+
+    return y, backward
+
+
+Rule = Literal["paper", "timm", "efficientnet"]
+
+
+def reduced_width(channels: int, ratio: float = 16, rule: Rule = "paper") -> int:
+    """Compute R, the width of the bottleneck, from the channels C and the reduction ratio r.
+
+        "paper"          C // r, refused when it is 0
+        "timm"           C / r rounded to a multiple of 8, at least 8
+        "efficientnet"   C // r, at least 1 (EfficientNet takes r = 4 of the block's input width)
+
+    The three agree for wide layers and give different networks for narrow ones.
+    Raises ValueError when no hidden unit is left, or when an argument is out of its range.
+    Source: the paper's section 3.2; the libraries' code.
+    """
+    check_count("reduced_width", "channels", channels, at_least=1)
+    if not ratio >= 1:
+        raise ValueError(f"reduced_width: ratio is {ratio}; it wants at least 1")
+    rules: dict[str, Any] = {
+        "paper": lambda: int(channels // ratio),
+        "timm": lambda: max(8, int(channels / ratio + 4) // 8 * 8),
+        "efficientnet": lambda: max(1, int(channels // ratio)),
+    }
+    if rule not in rules:
+        raise ValueError(f"reduced_width: rule is {rule!r}; it wants one of {', '.join(rules)}")
+    width: int = rules[rule]()
+    if width == 0:
+        raise ValueError(
+            f"reduced_width: {channels} channels at ratio {ratio} leave no hidden unit; "
+            f"choose a ratio of at most {channels}, or rule='efficientnet' (at least 1 unit)"
+        )
+    return width

@@ -1,0 +1,23 @@
+"""Training: ``python -m numpy_se.train`` at the shell, ``train(net, digits)`` in Python."""
+
+from numpy_se.train.checkpoint import State
+from numpy_se.train.loop import (
+    DivergedError,
+    Options,
+    accuracy,
+    initial_state,
+    predict,
+    train,
+    training,
+)
+
+__all__ = [
+    "DivergedError",
+    "Options",
+    "State",
+    "accuracy",
+    "initial_state",
+    "predict",
+    "train",
+    "training",
+]

@@ -1,0 +1,64 @@
+"""The command ``python -m numpy_se.train``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from numpy_se.data import DATASETS
+from numpy_se.train.loop import DivergedError, train
+from numpy_se.train.run import DEFAULTS, resume_run, start_run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train the tiny SE net; return 0, or 1 after an error and 130 after Ctrl-C."""
+    given = vars(_parser().parse_args(argv))
+    out, resume = given.pop("out", None), given.pop("resume", None)
+    run = None
+    try:
+        run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
+        print(run.title)
+        state = train(run.net, run.digits, run.options, state=run.state, save=run.save)
+        try:
+            run.write_results(state)
+        except ImportError:
+            print("no figures, as matplotlib is absent: pip install matplotlib")
+        print(f"final test accuracy {100 * state.accuracies[-1]:.2f} % on {run.digits.name}")
+        print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
+    except KeyboardInterrupt:
+        how = f"; go on with: python -m numpy_se.train --resume {run.folder}" if run else ""
+        print(f"\ninterrupted{how}", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, DivergedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m numpy_se.train",
+        description="Train a tiny conv net with SE blocks on handwritten digits.",
+        argument_default=argparse.SUPPRESS,
+    )
+    net = parser.add_mutually_exclusive_group()
+    net.add_argument("--ratio", type=float, help="reduction ratio of the SE blocks (4)")
+    net.add_argument(
+        "--no-se", dest="ratio", action="store_const", const=None, help="the same net without SE"
+    )
+    parser.add_argument("--epochs", type=int, help="passes over the data (5, more on small data)")
+    parser.add_argument("--batch-size", type=int, help=f"images a step ({DEFAULTS['batch_size']})")
+    parser.add_argument("--lr", type=float, help=f"peak learning rate ({DEFAULTS['lr']})")
+    parser.add_argument("--seed", type=int, help="seed of the weights and the image order (0)")
+    parser.add_argument("--dataset", choices=list(DATASETS), help="which images (mnist)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the four files of the data set")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/1, ...)")
+    place.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

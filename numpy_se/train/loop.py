@@ -1,0 +1,152 @@
+"""The training loop: draw a batch, run the net forward and backward, update the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from numpy_se.contract import Array, IntArray, check_count
+from numpy_se.data import ByteArray, Digits
+from numpy_se.nets import Layer
+from numpy_se.ops import softmax_cross_entropy
+from numpy_se.optim import SGD, Rule, one_cycle
+from numpy_se.train.checkpoint import State
+from numpy_se.train.progress import Progress
+
+RULE = SGD(momentum=0.9, weight_decay=5e-4)
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of a run. Raises ValueError or TypeError for one that is out of its range.
+
+    ``epochs`` passes over the training set; None stands for as many as show the net 100,000
+    images, at least 5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first
+    parameters and the order of the images.
+    """
+
+    epochs: int | None = None
+    batch_size: int = 128
+    lr: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None:
+            check_count("options", "epochs", self.epochs, at_least=1)
+        check_count("options", "batch_size", self.batch_size, at_least=1)
+        check_count("options", "seed", self.seed, at_least=0)
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"options: lr is {self.lr}; it wants a positive number")
+
+    def epochs_for(self, images: int) -> int:
+        """Compute the number of epochs for a training set of so many images."""
+        return self.epochs or max(5, math.ceil(100_000 / images))
+
+
+DEFAULT_OPTIONS = Options()
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+def initial_state(
+    net: Layer, digits: Digits, options: Options = DEFAULT_OPTIONS, rule: Rule = RULE
+) -> State:
+    """Build the state before the first step, with parameters drawn from ``options.seed``."""
+    params = net.init(np.random.default_rng(options.seed))
+    images = len(digits.train_images)
+    epochs = options.epochs_for(images)
+    return State(
+        step=0,
+        params=params,
+        rule_state=rule.init(params),
+        losses=np.full(epochs * math.ceil(images / options.batch_size), np.nan),
+        accuracies=np.full(epochs, np.nan),
+    )
+
+
+def training(
+    net: Layer, digits: Digits, options: Options, rule: Rule, state: State
+) -> Iterator[State]:
+    """Go on from ``state`` to the end of the run, and yield the state after every step.
+
+    A state that was yielded stays as it is, and the steps after it depend on nothing else. So a run
+    that goes on from a saved state gives bit for bit what it would have given without the stop.
+    Raises DivergedError when the loss is not finite.
+    """
+    images, steps = len(digits.train_images), len(state.losses)
+    starts = range(0, images, options.batch_size)
+    for epoch in range(state.step // len(starts), len(state.accuracies)):
+        order = np.random.default_rng([options.seed, epoch]).permutation(images)
+        for start in starts[state.step % len(starts) :]:
+            rows = order[start : start + options.batch_size]
+            x, labels = digits.inputs(digits.train_images[rows]), digits.train_labels[rows]
+
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, see below
+                logits, backward_net = net(state.params, x)
+                loss, backward_loss = softmax_cross_entropy(logits, labels)
+                _, grads = backward_net(backward_loss(1.0))
+            if not np.isfinite(loss):
+                raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
+            lr = one_cycle(state.step, steps, options.lr)
+            params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
+
+            losses, accuracies = state.losses.copy(), state.accuracies.copy()
+            losses[state.step] = loss
+            if start == starts[-1]:
+                accuracies[epoch] = accuracy(net, params, digits)
+            state = State(state.step + 1, params, rule_state, losses, accuracies)
+            yield state
+
+
+def predict(net: Layer, params: Mapping[str, Array], digits: Digits, images: ByteArray) -> IntArray:
+    """Compute the most likely label (N,) of each image (N, 1, 28, 28) of uint8."""
+    batches = range(0, len(images), EVALUATION_BATCH)
+    logits = [net(params, digits.inputs(images[i : i + EVALUATION_BATCH]))[0] for i in batches]
+    labels: IntArray = np.concatenate(logits).argmax(axis=1)
+    return labels
+
+
+def accuracy(net: Layer, params: Mapping[str, Array], digits: Digits) -> float:
+    """Compute the share of test images that get the right label, from 0 to 1."""
+    hits = predict(net, params, digits, digits.test_images) == digits.test_labels
+    return float(hits.mean())
+
+
+def train(
+    net: Layer,
+    digits: Digits,
+    options: Options = DEFAULT_OPTIONS,
+    *,
+    rule: Rule = RULE,
+    state: State | None = None,
+    save: Callable[[State], None] | None = None,
+    progress: bool = True,
+) -> State:
+    """Train ``net`` to the end of the run and return the last state.
+
+    Goes on from ``state`` where one is given. ``save``
+    is called with the state at the start, after every epoch, and on Ctrl-C, which is raised again.
+    With ``progress``, prints a line for each epoch and, on a terminal, shows a bar (needs tqdm).
+    """
+    state = state or initial_state(net, digits, options, rule)
+    save = save or (lambda state: None)
+    steps_per_epoch = len(state.losses) // len(state.accuracies)
+    save(state)
+    with Progress(state, len(digits.train_images)) if progress else nullcontext() as shown:
+        try:
+            for state in training(net, digits, options, rule, state):  # noqa: B020
+                if shown:
+                    shown.update(state)
+                if state.step % steps_per_epoch == 0:
+                    save(state)
+        except KeyboardInterrupt:
+            save(state)
+            raise
+    return state

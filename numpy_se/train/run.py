@@ -1,0 +1,140 @@
+"""A run of the command: its settings, its folder, and the files that it leaves there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy_se.data import Digits, load_mnist
+from numpy_se.figures import class_gates, learning_curves
+from numpy_se.gates import collect_gates
+from numpy_se.nets import Sequential, tiny_net
+from numpy_se.train.checkpoint import (
+    CheckpointError,
+    State,
+    check_fits,
+    load_checkpoint,
+    save_arrays,
+    save_checkpoint,
+    write_atomically,
+)
+from numpy_se.train.loop import DEFAULT_OPTIONS, Options, initial_state
+
+DEFAULTS: Mapping[str, Any] = {
+    **asdict(DEFAULT_OPTIONS),
+    "ratio": 4.0,
+    "dataset": "mnist",
+    "data": None,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train on what, from which state, and the folder where the files go."""
+
+    settings: Mapping[str, Any]
+    folder: Path
+    net: Sequential
+    digits: Digits
+    options: Options
+    state: State
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint must tell so that the run can go on."""
+        data = {"data": self.digits.name, "images": len(self.digits.train_images)}
+        return {"settings": dict(self.settings), **data}
+
+    @property
+    def title(self) -> str:
+        """The run in a few words: the data, the net and its size."""
+        ratio, params = self.settings["ratio"], self.state.params
+        se = sum(a.size for key, a in params.items() if key.startswith("se"))
+        size = f"{sum(a.size for a in params.values()):,} parameters"
+        kind = "without SE" if ratio is None else f"SE with ratio {ratio:g}"
+        return f"{self.digits.name}: tiny net, {kind}, {size}" + (f" ({se:,} in SE)" if se else "")
+
+    def save(self, state: State) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(self.folder / "checkpoint.npz", state, self.about)
+
+    def write_results(self, state: State) -> None:
+        """Write the parameters, the history and the figures.
+
+        Raises ImportError when matplotlib is absent, after all that does not need it is written.
+        """
+        steps_per_epoch = len(state.losses) // len(state.accuracies)
+        history = {
+            **self.about,
+            "parameters": sum(a.size for a in state.params.values()),
+            "test_accuracy": state.accuracies.tolist(),
+            "train_loss": state.losses.reshape(-1, steps_per_epoch).mean(axis=1).tolist(),
+            "train_loss_of_every_step": state.losses.tolist(),
+        }
+        text = json.dumps(history, indent=1).encode()
+        save_arrays(self.folder / "params.npz", state.params)
+        write_atomically(self.folder / "history.json", lambda stream: stream.write(text))
+
+        curves = learning_curves(state.losses, state.accuracies, self.title)
+        figures = {"learning_curves.png": curves}
+        gates = collect_gates(self.net, state.params, self.digits, self.digits.test_images)
+        if gates:
+            labels, classes = self.digits.test_labels, self.digits.classes
+            figures["gates.png"] = class_gates(gates, labels, classes, self.title)
+        for name, figure in figures.items():
+            write_atomically(self.folder / name, partial(figure.savefig, dpi=150))
+
+
+def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
+    """Prepare a fresh run in ``folder``, which must be empty or absent; by default runs/1, 2, ...
+
+    Raises ValueError for unusable settings, CheckpointError for a folder that is in use, DataError.
+    """
+    net, options = _build(settings)
+    if folder is None:
+        folder = next(p for n in itertools.count(1) if not (p := Path("runs", str(n))).exists())
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
+    digits = load_mnist(settings["data"], dataset=settings["dataset"])
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(settings, folder, net, digits, options, initial_state(net, digits, options))
+
+
+def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
+    """Prepare to go on with the run in ``folder``.
+
+    ``given`` holds settings that the user repeats; apart from the data folder they must be those
+    of the run. Raises CheckpointError when the checkpoint is damaged or of another run, DataError.
+    """
+    path = folder / "checkpoint.npz"
+    state, about = load_checkpoint(path)
+    settings = about.get("settings", {})
+    if settings.keys() != DEFAULTS.keys():
+        raise CheckpointError(f"{path} was not written by this command; start a fresh run")
+    for name, value in given.items():
+        if name != "data" and value != settings[name]:
+            raise CheckpointError(
+                f"{path} is of a run with {name} {settings[name]}, not {value}; "
+                "leave the option out, or start a fresh run"
+            )
+    settings |= given
+    net, options = _build(settings)
+    digits = load_mnist(settings["data"], dataset=settings["dataset"])
+    run = Run(settings, folder, net, digits, options, state)
+    if run.about["data"] != about["data"] or run.about["images"] != about["images"]:
+        raise CheckpointError(
+            f"{path} was trained on {about['data']} ({about['images']:,} images), and here is "
+            f"{digits.name} ({len(digits.train_images):,} images)"
+        )
+    check_fits(path, state, initial_state(net, digits, options))
+    return run
+
+
+def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
+    options = Options(**{name: settings[name] for name in asdict(DEFAULT_OPTIONS)})
+    return tiny_net(settings["ratio"]), options
