@@ -17,9 +17,8 @@ STEP = 1e-4
 class GradientReport:
     """What a gradient check found.
 
-    ``failures`` holds one sentence for each argument with a wrong gradient; ``checked`` counts the
-    entries compared, and ``at_kinks`` those of them where the function has no derivative. There,
-    any value between the two one-sided slopes is a legal gradient.
+    ``failures`` holds one sentence for each argument with a wrong gradient. ``checked`` counts the
+    entries compared, and ``at_kinks`` those of them where the function has no derivative.
     """
 
     failures: tuple[str, ...]
@@ -44,15 +43,17 @@ def gradcheck(
 ) -> GradientReport:
     """Compare every gradient of ``y, backward = op(*args)`` with central differences.
 
-    With a random upstream gradient ``dy`` of both signs, L = sum(y * dy) is a number, and the
-    gradients of the arguments are dL/darg. Each entry a of each argument is moved by h:
+    With a random upstream gradient ``dy`` of both signs, L = sum_o y[o] * dy[o] is a number, and
+    the gradients of the arguments are dL/da. Each entry a of each argument is moved by h:
 
-        D(h) = (L(a + h) - L(a - h)) / 2h  =  dL/da + c h^2 + O(h^4)
+        D(h) = (y(a + h) - y(a - h)) / 2h  =  dy/da + c h^2 + O(h^4)
 
-    Two steps cancel the h^2 term (Richardson): (4 D(h/2) - D(h)) / 3. The one-sided slopes are
-    R(h) = (L(a + h) - L(a)) / h and the same to the left. On a smooth function they differ by
-    h L'', so their gap halves with h. Where it does not, or where D(h) and D(h/2) disagree, there
-    is a kink, and the slopes on its two sides are 2 R(h/2) - R(h) and the same to the left.
+    Two steps cancel the h^2 term (Richardson): (4 D(h/2) - D(h)) / 3. The one-sided slopes
+    R(h) = (y(a + h) - y(a)) / h and the same to the left differ by h y'' on a smooth function, so
+    their gap halves with h. Where it does not, or where D(h) and D(h/2) disagree, there is a kink.
+    It has the slopes 2 R(h/2) - R(h) on its right and the same on its left, and for each output any
+    slope between the two is legal: which one, is a convention. Where the kinks of several steps
+    meet in one point, differences do not see all legal slopes; check such a function elsewhere.
 
     args: float64 arrays, small ones (the op runs four times for each entry). ``op`` may be any
     function of the contract, the project's or your own. ``tolerance`` is relative to the largest
@@ -77,13 +78,14 @@ def gradcheck(
                 f"argument {number}: gradient has shape {grad.shape}, the argument {arg.shape}"
             )
             continue
-        left, right, slope, disagreement = _slopes(op, args, number, dy)
+        central, left, right, disagreement = _slopes(op, args, number) * dy.ravel()
+        slope = central.sum(axis=1).reshape(arg.shape)
         scale = 1e-3 + np.abs(slope).max(initial=0)
-        kink = disagreement > tolerance / 10 * scale
-        low = np.where(kink, np.minimum(left, right), slope)
-        high = np.where(kink, np.maximum(left, right), slope)
+        kink = np.abs(disagreement) > tolerance / 10 * scale
+        low = np.where(kink, np.minimum(left, right), central).sum(axis=1).reshape(arg.shape)
+        high = np.where(kink, np.maximum(left, right), central).sum(axis=1).reshape(arg.shape)
         error = np.maximum(low - grad, grad - high) / scale  # negative between the slopes
-        checked, at_kinks = checked + arg.size, at_kinks + int(kink.sum())
+        checked, at_kinks = checked + arg.size, at_kinks + int(kink.any(axis=1).sum())
         if not (error <= tolerance).all():  # not <=: catches NaN too
             worst = np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), arg.shape)
             at = tuple(int(i) for i in worst)
@@ -103,28 +105,31 @@ def assert_gradients(
         raise AssertionError(str(report))
 
 
-def _slopes(
-    op: Callable[..., Any], args: tuple[Array, ...], number: int, dy: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Left, right, central slopes along each entry of an argument; how far two steps differ."""
+def _slopes(op: Callable[..., Any], args: tuple[Array, ...], number: int) -> Array:
+    """Slopes of every output along every entry of one argument: (4, entries, outputs).
+
+    The central slope, the left one, the right one, and by how much two step sizes disagree.
+    """
     moved = [np.array(arg) for arg in args]
     target = moved[number]
     y0 = op(*moved)[0]
 
-    def slope(index: tuple[int, ...], h: float) -> float:
+    def slope(index: tuple[int, ...], h: float) -> Array:
         here = target[index]
         target[index] = here + h
-        change = op(*moved)[0] - y0  # small numbers lose fewer digits
+        y = op(*moved)[0]
         target[index] = here
-        return float(np.sum(change * dy)) / h
+        return np.ravel(y - y0) / h
 
-    steps = np.array([STEP, -STEP, STEP / 2, -STEP / 2])
-    slopes = np.empty((4, *target.shape))
-    for index in np.ndindex(target.shape):
-        slopes[(slice(None), *index)] = [slope(index, h) for h in steps]
-    right, left, right_half, left_half = slopes
+    slopes = np.array(
+        [
+            [slope(index, h) for h in (STEP, -STEP, STEP / 2, -STEP / 2)]
+            for index in np.ndindex(target.shape)
+        ]
+    )
+    right, left, right_half, left_half = np.moveaxis(slopes, 1, 0)  # (entries, outputs) each
     wide, narrow = (right + left) / 2, (right_half + left_half) / 2
-    gap_excess = np.abs(right_half - left_half - (right - left) / 2)
-    disagreement = np.maximum(gap_excess, np.abs(wide - narrow))
+    gap_excess = right_half - left_half - (right - left) / 2
+    disagreement = np.maximum(np.abs(gap_excess), np.abs(wide - narrow))
     central = (4 * narrow - wide) / 3
-    return 2 * left_half - left, 2 * right_half - right, central, disagreement
+    return np.stack([central, 2 * left_half - left, 2 * right_half - right, disagreement])
