@@ -27,6 +27,10 @@ LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]
 class Layer(Protocol):
     """What every layer can do. A net is a layer too."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters."""
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         """Draw the parameters, as arrays of ``dtype`` (np.float32 or np.float64)."""
 
@@ -45,13 +49,17 @@ class Conv2d:
     padding: int = 1
     bias: bool = True
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w", "b") if self.bias else ("w",)
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         shape = (self.filters, self.channels, self.size, self.size)
-        params = {"w": _he_normal(rng, shape, dtype)}
-        return params | ({"b": np.zeros(self.filters, dtype)} if self.bias else {})
+        arrays: tuple[Array, ...] = _he_normal(rng, shape, dtype), np.zeros(self.filters, dtype)
+        return dict(zip(self.names, arrays, strict=False))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(conv2d, params, x, stride=self.stride, padding=self.padding)
+        return _apply(self, conv2d, params, x, stride=self.stride, padding=self.padding)
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,19 @@ class Linear:
     outputs: int
     bias: bool = True
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w", "b") if self.bias else ("w",)
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        params = {"w": _he_normal(rng, (self.outputs, self.inputs), dtype)}
-        return params | ({"b": np.zeros(self.outputs, dtype)} if self.bias else {})
+        arrays: tuple[Array, ...] = (
+            _he_normal(rng, (self.outputs, self.inputs), dtype),
+            np.zeros(self.outputs, dtype),
+        )
+        return dict(zip(self.names, arrays, strict=False))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(linear, params, x)
+        return _apply(self, linear, params, x)
 
 
 @dataclass(frozen=True)
@@ -88,17 +103,22 @@ class SqueezeExcite:
     def __post_init__(self) -> None:
         reduced_width(self.channels, self.ratio, self.rule)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w1", "w2", "b1", "b2") if self.bias else ("w1", "w2")
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         width = reduced_width(self.channels, self.ratio, self.rule)
-        params = {
-            "w1": _he_normal(rng, (width, self.channels), dtype),
-            "w2": _he_normal(rng, (self.channels, width), dtype),
-        }
-        biases: Params = {"b1": np.zeros(width, dtype), "b2": np.zeros(self.channels, dtype)}
-        return params | (biases if self.bias else {})
+        arrays: tuple[Array, ...] = (
+            _he_normal(rng, (width, self.channels), dtype),
+            _he_normal(rng, (self.channels, width), dtype),
+            np.zeros(width, dtype),
+            np.zeros(self.channels, dtype),
+        )
+        return dict(zip(self.names, arrays, strict=False))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
+        return _apply(self, squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
 
     def gates(self, params: Mapping[str, Array], x: Array) -> Array:
         """Compute the gates s (N, C) that the layer gives to ``x`` (N, C, H, W)."""
@@ -107,6 +127,8 @@ class SqueezeExcite:
 
 class Apply:
     """A layer without parameters, such as ``Apply(max_pool2d, size=2)``: op(x, size=2)."""
+
+    names: tuple[str, ...] = ()
 
     def __init__(self, op: Callable[..., Any], **options: Any) -> None:
         self.op: UnaryOp = partial(op, **options)
@@ -128,6 +150,10 @@ class Sequential:
 
     def __init__(self, **layers: Layer) -> None:
         self.layers = layers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{name}.{own}" for name, layer in self.layers.items() for own in layer.names)
 
     def after(self, place: str, **layers: Layer) -> Sequential:
         """Build the same net with more layers after the layer named ``place``.
@@ -152,6 +178,10 @@ class Sequential:
         }
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        if wrong := params.keys() ^ set(self.names):
+            missing, unknown = wrong - params.keys(), wrong & params.keys()
+            what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
+            raise ValueError(f"params {what}; it wants {', '.join(self.names)}")
         layer_backwards = []
         for name, layer in self.layers.items():
             x, layer_backward = layer(self.own_params(params, name), x)
@@ -210,15 +240,14 @@ def tiny_net(ratio: float | None = 4, classes: int = 10) -> Sequential:
 
 
 def _apply(
-    op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
+    layer: Layer, op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
 ) -> tuple[Array, LayerBackward]:
-    """Call ``op`` with the parameters as keyword arguments; name the gradients after them."""
-    names = [name for name in ("w", "b", "w1", "w2", "b1", "b2") if name in params]
-    y, op_backward = op(x, **params, **options)
+    """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
+    y, op_backward = op(x, *(params[name] for name in layer.names), **options)
 
     def backward(dy: Array) -> tuple[Array, Params]:
         dx, *dparams = op_backward(dy)
-        return dx, dict(zip(names, dparams, strict=True))
+        return dx, dict(zip(layer.names, dparams, strict=True))
 
     return y, backward
 

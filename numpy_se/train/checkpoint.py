@@ -72,7 +72,7 @@ def save_checkpoint(path: Path, state: State, about: Mapping[str, Any]) -> None:
 def load_checkpoint(path: Path) -> tuple[State, dict[str, Any]]:
     """Read ``state, about`` as saved. Raises CheckpointError when the file is not whole."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         about = json.loads(str(arrays["about"]))
         version = about.pop("format")

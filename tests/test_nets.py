@@ -1,0 +1,131 @@
+"""Layers and nets: parameters, names, SE after any layer, initialisation."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numpy_se as se
+from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, tiny_net
+
+
+def count(params: Any) -> int:
+    return sum(a.size for a in params.values())
+
+
+def test_the_tiny_net_has_the_parameters_that_its_layers_have() -> None:
+    params = tiny_net().init(np.random.default_rng(0))
+    convs = (16 * 9 + 16) + (16 * 32 * 9 + 32) + (32 * 64 * 9 + 64)
+    blocks = 2 * (16 * 4 + 32 * 8 + 64 * 16)
+    assert count(params) == convs + blocks + (64 * 3 * 3 * 10 + 10)
+    assert count(tiny_net(ratio=None).init(np.random.default_rng(0))) == count(params) - blocks
+    assert count({k: a for k, a in params.items() if k.startswith("se")}) == blocks
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_net_keeps_the_dtype_and_the_keys(dtype: Any) -> None:
+    net = tiny_net()
+    params = net.init(np.random.default_rng(0), dtype)
+    assert {a.dtype for a in params.values()} == {np.dtype(dtype)}
+    x = np.random.default_rng(1).standard_normal((3, 1, 28, 28)).astype(dtype)
+    y, backward = net(params, x)
+    assert (y.shape, y.dtype) == ((3, 10), dtype)
+    dx, grads = backward(np.ones_like(y))
+    assert (dx.shape, dx.dtype) == (x.shape, dtype)
+    assert list(grads) == list(params)
+    assert all(grads[k].shape == a.shape and grads[k].dtype == dtype for k, a in params.items())
+
+
+def test_grads_have_the_order_of_params_in_any_order() -> None:
+    net = Sequential(a=Linear(3, 4), b=Linear(4, 2))
+    params = net.init(np.random.default_rng(0), np.float64)
+    shuffled = {key: params[key] for key in ("b.b", "a.w", "b.w", "a.b")}
+    x, dy = np.random.default_rng(1).standard_normal((5, 3)), np.ones((5, 2))
+    _, grads = net(params, x)[1](dy)
+    _, shuffled_grads = net(shuffled, x)[1](dy)
+    assert list(shuffled_grads) == list(shuffled)
+    for key in params:
+        np.testing.assert_array_equal(shuffled_grads[key], grads[key])
+
+
+def test_the_same_seed_gives_the_same_parameters() -> None:
+    first, second, other = (tiny_net().init(np.random.default_rng(s)) for s in (7, 7, 8))
+    assert all((first[key] == second[key]).all() for key in first)
+    assert (first["conv1.w"] != other["conv1.w"]).any()
+
+
+def test_he_initialisation_keeps_the_size_of_activations() -> None:
+    rng = np.random.default_rng(0)
+    net = Sequential(conv=Conv2d(64, 256), relu=Apply(se.relu))
+    x = rng.standard_normal((4, 64, 12, 12))
+    y, _ = net(net.init(rng, np.float64), x)
+    inner = y[:, :, 1:-1, 1:-1]
+    assert np.mean(inner**2) == pytest.approx(np.mean(x**2), rel=0.05)
+
+
+def test_an_se_block_after_any_layer_in_one_line() -> None:
+    plain = Sequential(conv=Conv2d(3, 8), relu=Apply(se.relu))
+    net = plain.after("conv", se=SqueezeExcite(8, ratio=2, bias=True))
+    assert list(net.layers) == ["conv", "se", "relu"]
+    assert list(plain.layers) == ["conv", "relu"]
+    params = net.init(np.random.default_rng(0), np.float64)
+    assert [key for key in params if key.startswith("se")] == ["se.w1", "se.w2", "se.b1", "se.b2"]
+    x = np.random.default_rng(1).standard_normal((2, 3, 5, 4))
+    conv, _ = se.conv2d(x, params["conv.w"], params["conv.b"], padding=1)
+    weights = (params[f"se.{key}"] for key in ("w1", "w2", "b1", "b2"))
+    want = se.relu(se.squeeze_excite(conv, *weights)[0])[0]
+    np.testing.assert_array_equal(net(params, x)[0], want)
+
+
+def test_after_refuses_wrong_names() -> None:
+    net = Sequential(conv=Conv2d(3, 8))
+    with pytest.raises(ValueError, match="place is 'relu'; it wants one of conv"):
+        net.after("relu", se=SqueezeExcite(8, 2))
+    with pytest.raises(ValueError, match="the net has a layer conv already"):
+        net.after("conv", conv=SqueezeExcite(8, 2))
+
+
+def test_nets_nest() -> None:
+    stage = Sequential(conv=Conv2d(2, 4), se=SqueezeExcite(4, 2))
+    net = Sequential(first=stage, pool=Apply(se.global_avg_pool), last=Linear(4, 3))
+    params = net.init(np.random.default_rng(0), np.float64)
+    assert "first.se.w1" in params
+    y, backward = net(params, np.ones((2, 2, 4, 3)))
+    assert list(backward(np.ones_like(y))[1]) == list(params)
+
+
+@pytest.mark.parametrize("ratio", [64, 17])
+def test_a_ratio_that_leaves_no_hidden_unit_is_refused(ratio: int) -> None:
+    with pytest.raises(ValueError, match=r"16 channels at ratio .* leave no hidden unit"):
+        tiny_net(ratio)
+
+
+def test_the_options_of_the_block_reach_it() -> None:
+    options = {"squeeze": se.global_max_pool, "gate": se.hard_sigmoid}
+    layer = SqueezeExcite(8, ratio=16, rule="timm", **options)  # type: ignore[arg-type]
+    params = layer.init(np.random.default_rng(0), np.float64)
+    assert params["w1"].shape == (8, 8)
+    x = np.random.default_rng(1).standard_normal((2, 8, 5, 4))
+    op = partial(se.squeeze_excite, **options)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(layer(params, x)[0], op(x, params["w1"], params["w2"])[0])
+
+
+def test_gates_are_what_the_blocks_multiply_by() -> None:
+    net = Sequential(conv=Conv2d(1, 8), se=SqueezeExcite(8, 2), pool=Apply(se.max_pool2d))
+    params = net.init(np.random.default_rng(0), np.float64)
+    x = np.random.default_rng(1).standard_normal((3, 1, 6, 4))
+    gates = net.gates(params, x)
+    assert list(gates) == ["se"]
+    conv, _ = se.conv2d(x, params["conv.w"], params["conv.b"], padding=1)
+    want = se.max_pool2d(conv * gates["se"][:, :, None, None])[0]
+    np.testing.assert_allclose(net(params, x)[0], want, rtol=1e-12)
+
+
+def test_missing_and_unknown_parameters_are_named() -> None:
+    net = Sequential(fc=Linear(3, 2))
+    params = net.init(np.random.default_rng(0), np.float64)
+    with pytest.raises(ValueError, match=r"lacks fc\.b"):
+        Sequential(fc=Linear(3, 2))({"fc.w": params["fc.w"]}, np.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"has fd\.w, which it must not; it wants fc\.w, fc\.b"):
+        net(params | {"fd.w": np.ones(1)}, np.ones((1, 3)))

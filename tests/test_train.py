@@ -1,0 +1,368 @@
+"""Training: it learns, repeats itself bit for bit, stops and goes on, and refuses what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from digits_on_disk import TRAIN, contents, register, write
+
+from numpy_se import data
+from numpy_se.gates import class_means, class_range, class_separation
+from numpy_se.nets import tiny_net
+from numpy_se.optim import Adam
+from numpy_se.train import DivergedError, Options, State, initial_state, train, training
+from numpy_se.train.__main__ import main
+from numpy_se.train.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
+from numpy_se.train.loop import RULE
+
+OPTIONS = Options(epochs=3, batch_size=16, lr=0.05, seed=3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the small data set; the test runs beside it."""
+    register(monkeypatch, contents())
+    write(tmp_path / "files", contents())
+    monkeypatch.setenv("NUMPY_SE_DATA", str(tmp_path / "files"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def digits(folder: Path) -> data.Digits:
+    return data.load_mnist(folder)
+
+
+def assert_same(first: State, second: State) -> None:
+    """The two states are equal bit for bit."""
+    assert first.step == second.step
+    np.testing.assert_array_equal(first.losses, second.losses)
+    np.testing.assert_array_equal(first.accuracies, second.accuracies)
+    for ours, theirs in [(first.params, second.params), (first.rule_state, second.rule_state)]:
+        assert list(ours) == list(theirs)
+        for key in ours:
+            np.testing.assert_array_equal(ours[key], theirs[key])
+
+
+def test_training_learns(digits: data.Digits, capsys: Any) -> None:
+    state = train(tiny_net(), digits, Options(epochs=30, batch_size=10, lr=0.05))
+    assert state.accuracies[-1] == 1.0
+    assert state.losses[-5:].mean() < 0.1 < state.losses[0]
+    out = capsys.readouterr().out
+    assert out.count("test accuracy") == 30
+    assert "epoch 30/30   loss 0.0" in out
+
+
+@pytest.mark.parametrize("ratio", [4, None])
+def test_the_same_seed_gives_the_same_bits(digits: data.Digits, ratio: Any) -> None:
+    first, second = (train(tiny_net(ratio), digits, OPTIONS, progress=False) for _ in range(2))
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize("rule", [None, Adam()])
+def test_every_saved_state_goes_on_to_the_same_end(
+    digits: data.Digits, tmp_path: Path, rule: Any
+) -> None:
+    net, rules = tiny_net(), {} if rule is None else {"rule": rule}
+    whole = train(net, digits, OPTIONS, progress=False, **rules)
+    steps = len(whole.losses)
+    assert steps == 3 * 4  # 50 images in batches of 16, 16, 16 and 2
+    begin = initial_state(net, digits, OPTIONS, **rules)
+    for state in [begin, *training(net, digits, OPTIONS, rule or RULE, begin)]:
+        if state.step in (0, 1, 4, 5, 11, 12):
+            save_checkpoint(tmp_path / "c.npz", state, {})
+            loaded, _ = load_checkpoint(tmp_path / "c.npz")
+            assert_same(loaded, state)
+            assert_same(train(net, digits, OPTIONS, state=loaded, progress=False, **rules), whole)
+
+
+def test_ctrl_c_saves_the_last_whole_step(digits: data.Digits) -> None:
+    saved: list[State] = []
+
+    class Interrupting(Adam):
+        def step(self, params: Any, grads: Any, state: Any, lr: float) -> Any:
+            if state["t"] == 6:
+                raise KeyboardInterrupt
+            return super().step(params, grads, state, lr)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_net(), digits, OPTIONS, rule=Interrupting(), save=saved.append)
+    assert [state.step for state in saved] == [0, 4, 6]
+    last = train(tiny_net(), digits, OPTIONS, rule=Adam(), state=saved[-1], progress=False)
+    assert_same(last, train(tiny_net(), digits, OPTIONS, rule=Adam(), progress=False))
+
+
+def test_divergence_is_reported(digits: data.Digits) -> None:
+    with pytest.raises(DivergedError, match=r"the loss is .* at step \d+; lower lr"):
+        train(tiny_net(), digits, Options(epochs=30, batch_size=16, lr=1e6), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0; it wants at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; it wants at least 1"),
+        ({"lr": 0.0}, "lr is 0.0; it wants a positive number"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"seed": -1}, "seed is -1; it wants at least 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Options(**options)
+
+
+def test_small_data_gets_more_epochs() -> None:
+    assert [Options().epochs_for(n) for n in (60_000, 20_000, 4_000)] == [5, 5, 25]
+    assert Options(epochs=2).epochs_for(4_000) == 2
+
+
+def run(*arguments: str) -> tuple[int, Path]:
+    """Run the command in this process, for two epochs unless told otherwise."""
+    out = Path("out")
+    if "--resume" not in arguments:
+        arguments = ("--epochs", "2", "--batch-size", "16", "--out", str(out), *arguments)
+    return main(arguments), out
+
+
+def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys: Any) -> None:
+    pytest.importorskip("matplotlib")
+    status, out = run()
+    assert status == 0
+    files = ["checkpoint.npz", "gates.png", "history.json", "learning_curves.png", "params.npz"]
+    assert sorted(path.name for path in out.iterdir()) == files
+    with np.load(out / "params.npz") as saved:
+        params = dict(saved)
+    history = json.loads((out / "history.json").read_text())
+    digits = data.load_mnist(folder)
+    logits = tiny_net()(params, digits.inputs(digits.test_images))[0]
+    accuracy = np.mean(logits.argmax(axis=1) == digits.test_labels)
+    assert history["test_accuracy"][-1] == accuracy
+    assert len(history["train_loss"]) == 2
+    assert len(history["train_loss_of_every_step"]) == 8
+    assert history["data"] == "MNIST"
+    assert history["parameters"] == 31_754
+    assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
+
+
+def test_without_se_there_are_no_gates_to_draw(folder: Path) -> None:
+    status, out = run("--no-se")
+    assert status == 0
+    with np.load(out / "params.npz") as params:
+        assert not [key for key in params.files if key.startswith("se")]
+    assert not (out / "gates.png").exists()
+
+
+def test_without_matplotlib_and_tqdm_the_rest_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "tqdm"):
+        monkeypatch.setitem(sys.modules, name, None)
+    status, out = run()
+    assert status == 0
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.npz", "history.json", "params.npz"]
+    printed = capsys.readouterr().out
+    assert "no figures, as matplotlib is absent: pip install matplotlib" in printed
+    assert "no progress bar, as tqdm is absent: pip install tqdm" in printed
+    assert "epoch 2/2" in printed
+
+
+def test_runs_are_numbered_and_never_overwritten(folder: Path, capsys: Any) -> None:
+    for _ in range(2):
+        assert main(["--epochs", "1", "--batch-size", "50"]) == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["1", "2"]
+    before = Path("runs/1/params.npz").read_bytes()
+    assert main(["--out", "runs/1"]) == 1
+    assert "runs/1 is in use" in capsys.readouterr().err
+    assert Path("runs/1/params.npz").read_bytes() == before
+
+
+def checkpoint_of(out: Path) -> tuple[State, Any]:
+    return load_checkpoint(out / "checkpoint.npz")
+
+
+def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    wrong = {
+        ("--ratio", "64"): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
+        ("--data", str(empty)): "has no file train-images-idx3-ubyte.gz; it wants the four files",
+        ("--epochs", "0"): "epochs is 0; it wants at least 1",
+        ("--lr", "-1"): "lr is -1.0; it wants a positive number",
+        (
+            "--resume",
+            str(empty),
+        ): "checkpoint.npz does not exist; give the folder of an earlier run",
+        ("--dataset", "fashion"): "replace it by the original",
+    }
+    for arguments, message in wrong.items():
+        status, out = run(*arguments)
+        error = capsys.readouterr().err
+        assert status == 1
+        assert error.startswith("error: ")
+        assert message in error
+        assert error.count("\n") == 1
+        assert not out.exists()
+
+
+def test_a_truncated_file_is_one_line(folder: Path, capsys: Any) -> None:
+    path = folder / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert run()[0] == 1
+    assert capsys.readouterr().err.startswith(f"error: {path} is truncated; replace it")
+
+
+def test_a_diverging_run_is_one_line(folder: Path, capsys: Any) -> None:
+    assert run("--lr", "1e6", "--epochs", "20")[0] == 1
+    assert "error: the loss is " in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused(folder: Path, capsys: Any) -> None:
+    _, out = run()
+    path = out / "checkpoint.npz"
+    good = path.read_bytes()
+    middle = len(good) // 2
+    for bad in (
+        b"",
+        good[:middle],
+        good[:-30],
+        good[:middle] + bytes(99) + good[middle + 99 :],
+        b"\x80\x04K\x01.",  # a pickle
+        (out / "params.npz").read_bytes(),
+    ):
+        path.write_bytes(bad)
+        capsys.readouterr()
+        assert main(["--resume", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert error == f"error: {path} is damaged or no checkpoint; start a fresh run\n"
+        assert path.read_bytes() == bad
+
+
+def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> None:
+    _, out = run()
+    assert main(["--resume", str(out), "--ratio", "8"]) == 1
+    assert "is of a run with ratio 4.0, not 8.0" in capsys.readouterr().err
+    assert main(["--resume", str(out), "--no-se"]) == 1
+    assert "is of a run with ratio 4.0, not None" in capsys.readouterr().err
+
+    state, about = checkpoint_of(out)
+    about["settings"]["ratio"] = 8.0
+    save_checkpoint(out / "checkpoint.npz", state, about)
+    assert main(["--resume", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "is of another architecture: params/se1.w1 is (4, 16) there and (2, 16) in" in error
+
+
+def test_a_checkpoint_of_other_data_or_format_is_refused(folder: Path, capsys: Any) -> None:
+    _, out = run()
+    state, about = checkpoint_of(out)
+    for change, message in [
+        ({"images": 49}, f"was trained on MNIST (49 images), and here is MNIST ({TRAIN} images)"),
+        ({"settings": {"ratio": 4.0}}, "was not written by this command"),
+        ({"format": "numpy_se checkpoint 0"}, "has the format 'numpy_se checkpoint 0'"),
+    ]:
+        save_checkpoint(out / "checkpoint.npz", state, about | change)
+        assert main(["--resume", str(out)]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_pickles_are_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "c.npz", about=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(CheckpointError, match="is damaged or no checkpoint"):
+        load_checkpoint(tmp_path / "c.npz")
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def fail(stream: Any) -> None:
+        stream.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_finished_run_can_be_resumed_without_harm(folder: Path, capsys: Any) -> None:
+    _, out = run()
+    before, _ = checkpoint_of(out)
+    assert main(["--resume", str(out), "--ratio", "4", "--data", str(folder)]) == 0
+    assert_same(checkpoint_of(out)[0], before)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import pytest
+from digits_on_disk import contents, register
+register(pytest.MonkeyPatch(), contents())
+from numpy_se.train.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_ctrl_c_at_the_shell_and_resuming_gives_the_uninterrupted_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "command.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    options = ["--epochs", "40", "--batch-size", "10", "--lr", "0.02"]
+    command = [sys.executable, str(script), *options, "--out", "stopped"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    checkpoint = Path("stopped/checkpoint.npz")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (
+        checkpoint.exists() and load_checkpoint(checkpoint)[0].step > 0
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    hint = "interrupted; go on with: python -m numpy_se.train --resume stopped\n"
+    assert error.endswith(hint)
+    assert 0 < load_checkpoint(checkpoint)[0].step < 40 * 5
+
+    resume = [sys.executable, str(script), "--resume", "stopped"]
+    subprocess.run(resume, check=True, capture_output=True)
+    assert main([*options, "--out", "whole"]) == 0
+    assert_same(checkpoint_of(Path("stopped"))[0], checkpoint_of(Path("whole"))[0])
+
+
+def test_class_statistics_of_gates() -> None:
+    labels = np.array([0, 0, 1, 1])
+    gates = np.array([[0.1, 0.5], [0.3, 0.5], [0.7, 0.5], [0.9, 0.5]])
+    np.testing.assert_allclose(class_means(gates, labels), [[0.2, 0.5], [0.8, 0.5]])
+    assert class_range(gates, labels) == pytest.approx(0.3)  # 0.6 and 0.0
+    assert class_separation(gates, labels) == pytest.approx(0.09 / 0.1)
+    assert class_separation(np.full((4, 2), 0.5), labels) == 0
+
+
+def test_real_digits_are_learned_when_they_are_at_hand() -> None:
+    """One pass over 10,000 digits of MNIST; judged by all 10,000 test digits."""
+    if not os.environ.get("NUMPY_SE_DATA"):
+        pytest.skip("NUMPY_SE_DATA names no folder")
+    digits = data.load_mnist()
+    few = replace(
+        digits,
+        train_images=digits.train_images[:10_000],
+        train_labels=digits.train_labels[:10_000],
+    )
+    state = train(tiny_net(), few, Options(epochs=1, batch_size=50, lr=0.05), progress=False)
+    assert state.accuracies[-1] > 0.9
