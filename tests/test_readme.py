@@ -1,0 +1,57 @@
+"""The README: its code runs and does what it says, and the files that it names exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numpy_se as se
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCK, NET, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def run(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names
+
+
+def test_the_block_on_one_screen_is_the_block_of_the_package() -> None:
+    se_block = run(BLOCK)["se_block"]
+    rng = np.random.default_rng(0)
+    x, w1, w2, dy = (rng.standard_normal(s) for s in ((2, 4, 5, 3), (2, 4), (4, 2), (2, 4, 5, 3)))
+    y, backward = se_block(x, w1, w2)
+    want_y, want_backward = se.squeeze_excite(x, w1, w2)
+    np.testing.assert_array_equal(y, want_y)
+    for grad, want in zip(backward(dy), want_backward(dy), strict=True):
+        np.testing.assert_array_equal(grad, want)
+
+
+def test_the_net_has_gates_and_gradients() -> None:
+    names = run(NET)
+    assert names["gates"].shape == (8, 32)
+    assert names["grads"].keys() == names["params"].keys()
+    assert "se.w1" in names["grads"]
+
+
+def test_the_check_prints_what_it_says(capsys: Any) -> None:
+    run(CHECK)
+    assert capsys.readouterr().out.strip() in CHECK
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(link: str) -> None:
+    assert link.startswith("https://") or (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("name", re.findall(r"^\| .*? \| (.*?) \|", README, flags=re.MULTILINE))
+def test_functions_of_the_table_exist(name: str) -> None:
+    import numpy_se.figures
+    import numpy_se.gates
+
+    for function in re.findall(r"`(\w+)`", name):
+        assert any(hasattr(m, function) for m in (se, numpy_se.figures, numpy_se.gates)), function
