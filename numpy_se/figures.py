@@ -24,6 +24,11 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+# Ten colours that also colour-blind readers can tell apart: Paul Tol's "muted" scheme and black.
+CLASS_COLORS = (
+    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
+    "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
+)  # fmt: skip
 
 
 def learning_curves(losses: Array, accuracies: Array, title: str) -> Figure:
@@ -52,47 +57,53 @@ def learning_curves(losses: Array, accuracies: Array, title: str) -> Figure:
 
         marker = "o" if epochs <= 20 else ""
         right.plot(np.arange(epochs) + 1, 100 * accuracies, color="#D55E00", marker=marker)
-        right.set(xlabel="epochs", ylabel="correct (%)", title="Test accuracy")
-        right.xaxis.get_major_locator().set_params(integer=True)
-        right.annotate(
-            f"{100 * accuracies[-1]:.2f} %",
-            (epochs, 100 * accuracies[-1]),
-            xytext=(0, -14),
-            textcoords="offset points",
-            ha="right",
+        right.set(
+            xlabel="epochs",
+            ylabel="correct (%)",
+            title=f"Test accuracy: {100 * accuracies[-1]:.2f} % at the end",
         )
+        right.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
 def class_gates(
     gates: Mapping[str, Array], labels: IntArray, classes: Sequence[str], title: str
 ) -> Figure:
-    """Draw the mean gate of every channel for every class, one panel for each SE block.
+    """Draw the mean gate of every channel for every class, one row for each SE block.
 
-    gates: for each block (N, C); labels (N,). After Fig. 6 of the paper.
+    On the left the mean gates, after Fig. 6 of the paper; on the right the same less the mean over
+    the classes, on one scale for all blocks. gates: for each block (N, C); labels (N,); at
+    most ten classes.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
+    means = {name: class_means(values, labels) for name, values in gates.items()}  # (K, C) each
+    reach = 1.1 * max(float(np.abs(m - m.mean(axis=0)).max()) for m in means.values()) + 1e-6
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, 1 + 2.2 * len(gates)), layout="constrained")
-        panels = figure.subplots(len(gates), 1, squeeze=False)[:, 0]
+        figure = Figure(figsize=(11, 1 + 2.3 * len(gates)), layout="constrained")
+        panels = figure.subplots(len(gates), 2, squeeze=False, sharex="row")
         figure.suptitle(title, x=0.01, ha="left", weight="bold")
-        colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(classes)))
-        for panel, (name, values) in zip(panels, gates.items(), strict=True):
-            apart = f"{class_range(values, labels):.2f} apart in the average channel"
-            share = f"{100 * class_separation(values, labels):.0f} % of the gates' variance"
-            for mean, color, label in zip(
-                class_means(values, labels), colors, classes, strict=True
-            ):
-                panel.plot(mean, color=color, linewidth=1.2, marker=".", markersize=4, label=label)
-            panel.set(
-                title=f"{name}: classes are {apart}; the class explains {share}",
+        for (left, right), (name, mean) in zip(panels, means.items(), strict=True):
+            for gate, color, label in zip(mean, CLASS_COLORS, classes, strict=False):
+                style = {"color": color, "linewidth": 1, "marker": ".", "markersize": 4}
+                left.plot(gate, label=label, **style)
+                right.plot(gate - mean.mean(axis=0), **style)
+            apart = class_range(gates[name], labels)
+            share = class_separation(gates[name], labels)
+            left.set(
+                title=f"{name}: classes lie {apart:.2f} apart (average channel)",
                 ylabel="mean gate",
                 ylim=(-0.03, 1.03),
-                xlim=(-0.5, values.shape[1] - 0.5),
             )
-        panels[-1].set_xlabel("channel")
-        handles, names = panels[0].get_legend_handles_labels()
+            right.set(
+                title=f"{name}: the class explains {100 * share:.0f} % of the variance",
+                ylabel="less mean of classes",
+                ylim=(-reach, reach),
+            )
+            left.xaxis.get_major_locator().set_params(integer=True)
+        for panel in panels[-1]:
+            panel.set_xlabel("channel")
+        handles, names = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", title="class")
     return figure

@@ -136,7 +136,8 @@ def reduced_width(channels: int, ratio: float = 16, rule: Rule = "paper") -> int
         "timm"           C / r rounded to a multiple of 8, at least 8
         "efficientnet"   C // r, at least 1 (EfficientNet takes r = 4 of the block's input width)
 
-    The three agree for wide layers and give different networks for narrow ones.
+    The three agree for wide layers and give different networks for narrow ones. A block has 2 C R
+    weights. With R = C / r that is 2 C^2 / r, the term of one block in the paper's eq. 5.
     Raises ValueError when no hidden unit is left, or when an argument is out of its range.
     Source: the paper's section 3.2; the libraries' code.
     """

@@ -87,7 +87,7 @@ class Run:
             labels, classes = self.digits.test_labels, self.digits.classes
             figures["gates.png"] = class_gates(gates, labels, classes, self.title)
         for name, figure in figures.items():
-            write_atomically(self.folder / name, partial(figure.savefig, dpi=150))
+            write_atomically(self.folder / name, partial(figure.savefig, dpi=110))
 
 
 def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
