@@ -131,9 +131,9 @@ def train(
 ) -> State:
     """Train ``net`` to the end of the run and return the last state.
 
-    Goes on from ``state`` where one is given. ``save``
-    is called with the state at the start, after every epoch, and on Ctrl-C, which is raised again.
-    With ``progress``, prints a line for each epoch and, on a terminal, shows a bar (needs tqdm).
+    Goes on from ``state`` where one is given. ``save`` is called with the state at the start, after
+    every epoch, and on Ctrl-C, which is raised again. With ``progress``, prints a line for each
+    epoch and, on a terminal, shows a bar (needs tqdm).
     """
     state = state or initial_state(net, digits, options, rule)
     save = save or (lambda state: None)
