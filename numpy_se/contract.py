@@ -3,10 +3,10 @@
 An operation takes arrays and returns its output together with a function:
 
     y, backward = op(x, w)      # arrays in, array out
-    dx, dw = backward(dy)       # one gradient per array argument, in the same order
+    dx, dw = backward(dy)       # one gradient per float array, in the order of the arguments
 
-An operation with one array argument returns its gradient bare: ``dx = backward(dy)``.
-An optional array that is not given has no gradient. What holds for all of them:
+An operation with one float array returns its gradient bare: ``dx = backward(dy)``. Labels, and an
+optional array that is not given, have no gradient. What holds for all operations:
 
 - ``backward`` is pure. It may be called again, with another ``dy``, whatever ran in between.
 - Nothing that was passed in is changed, and no result shares memory with it.
@@ -35,13 +35,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def op(signature: str) -> Callable[[Function], Function]:
     """Declare the axes of an operation, and check its arrays against them at each call.
 
-    The signature names the axes of each array argument in order, then those of the output:
+    The signature names the axes of each array argument in order. What follows the arrow tells the
+    reader the axes of the output; it is not checked.
 
         @op("N C H W, N C -> N C H W")
         def channel_scale(x, s): ...
 
     Equal names stand for equal sizes. ``...`` stands for any shape, the same each time. ``int N``
-    is an array of integers. Trailing arguments may be left out where the function allows ``None``.
+    is an array of integers. An argument whose default is ``None`` may be left out.
     The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
 
     The decorated function raises TypeError for what is not a NumPy array or has the wrong dtype,
@@ -51,14 +52,17 @@ def op(signature: str) -> Callable[[Function], Function]:
     terms = [term.split() for term in signature.split("->")[0].split(",")]
 
     def decorate(function: Function) -> Function:
-        names = list(inspect.signature(function).parameters)[: len(terms)]
+        parameters = list(inspect.signature(function).parameters.values())[: len(terms)]
+        axes = {p.name: term for p, term in zip(parameters, terms, strict=True)}
+        optional = {p.name for p in parameters if p.default is None}
         title = function.__name__
 
         @functools.wraps(function)
         def checked(*args: Any, **options: Any) -> tuple[Any, Callable[..., Any]]:
-            arrays = dict(zip(names, args, strict=False))
-            arrays |= {name: options[name] for name in names if name in options}
-            _check_arrays(title, dict(zip(names, terms, strict=True)), arrays)
+            arrays = dict(zip(axes, args, strict=False))
+            arrays |= {name: options[name] for name in axes if name in options}
+            given = {k: a for k, a in arrays.items() if a is not None or k not in optional}
+            _check_arrays(title, axes, given)
             y, backward = function(*args, **options)
             return y, _checked_backward(title, backward, y.shape, y.dtype)
 
@@ -66,6 +70,14 @@ def op(signature: str) -> Callable[[Function], Function]:
         return cast(Function, checked)
 
     return decorate
+
+
+def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
+    """Call an operation that a user passed in; refuse one that gives no ``y, backward``."""
+    result = op(*args)
+    if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
+        raise TypeError(f"{subject} gives a {type(result).__name__}; it must give y, backward")
+    return result
 
 
 def check_count(title: str, name: str, value: object, at_least: int) -> None:
@@ -80,8 +92,6 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
     dtype_of: tuple[np.dtype[Any], str] | None = None
     size_of: dict[str, tuple[int | tuple[int, ...], str]] = {}
     for name, array in arrays.items():
-        if array is None:
-            continue
         integer, axes = terms[name][0] == "int", terms[name]
         _check_dtype(f"{title}: {name}", array, integer)
         if integer:
@@ -119,7 +129,6 @@ def _check_dtype(subject: str, array: object, integer: bool = False) -> None:
 def _checked_backward(
     title: str, backward: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Callable[..., Any]:
-    @functools.wraps(backward)
     def checked(dy: Any) -> Any:
         if shape == () and isinstance(dy, int | float | np.floating):
             return backward(dtype.type(dy))

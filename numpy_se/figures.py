@@ -98,7 +98,7 @@ def class_gates(
             )
             right.set(
                 title=f"{name}: the class explains {100 * share:.0f} % of the variance",
-                ylabel="less mean of classes",
+                ylabel="minus mean of classes",
                 ylim=(-reach, reach),
             )
             left.xaxis.get_major_locator().set_params(integer=True)

@@ -16,8 +16,17 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from numpy_se.contract import Array
-from numpy_se.ops import conv2d, flatten, global_avg_pool, linear, max_pool2d, relu, sigmoid
+from numpy_se.contract import Array, run_op
+from numpy_se.ops import (
+    add,
+    conv2d,
+    flatten,
+    global_avg_pool,
+    linear,
+    max_pool2d,
+    relu,
+    sigmoid,
+)
 from numpy_se.se import Rule, UnaryOp, excitation, reduced_width, squeeze_excite
 
 Params: TypeAlias = dict[str, Array]
@@ -137,7 +146,7 @@ class Apply:
         return {}
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        y, op_backward = self.op(x)
+        y, op_backward = run_op("Apply: op", self.op, x)
         return y, lambda dy: (op_backward(dy), {})
 
 
@@ -168,7 +177,7 @@ class Sequential:
         grown: dict[str, Layer] = {}
         for name, layer in self.layers.items():
             grown |= {name: layer} | (layers if name == place else {})
-        return Sequential(**grown)
+        return type(self)(**grown)
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         return {
@@ -202,14 +211,36 @@ class Sequential:
         return {key.removeprefix(start): a for key, a in params.items() if key.startswith(start)}
 
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
-        """Compute the gates (N, C) of every SE layer of the net for a batch ``x``."""
-        gates = {}
+        """Compute the gates (N, C) of every SE layer of the net, by its name, for a batch ``x``."""
+        gates: dict[str, Array] = {}
         for name, layer in self.layers.items():
             own = self.own_params(params, name)
             if isinstance(layer, SqueezeExcite):
                 gates[name] = layer.gates(own, x)
+            elif isinstance(layer, Sequential):
+                inner = layer.gates(own, x)
+                gates |= {f"{name}.{key}": value for key, value in inner.items()}
             x, _ = layer(own, x)
         return gates
+
+
+class Residual(Sequential):
+    """A chain of layers whose input is added to its output: ``y = chain(x) + x``.
+
+    An SE block as its last layer makes it the SE-ResNet module of the paper's Fig. 3. ``x`` feeds
+    the chain and the sum, so its two gradients add. The chain must keep the shape of ``x``.
+    """
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        branch, back_chain = super().__call__(params, x)
+        y, back_add = add(branch, x)
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            dbranch, dskip = back_add(dy)
+            dx, grads = back_chain(dbranch)
+            return dx + dskip, grads
+
+        return y, backward
 
 
 def tiny_net(ratio: float | None = 4, classes: int = 10) -> Sequential:

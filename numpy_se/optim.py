@@ -106,7 +106,7 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.3) -> float:
     """Learning rate of step 0 <= ``step`` < ``steps``: up to ``peak``, then down to almost zero.
 
     A straight rise over the first ``warmup`` share of the steps, then half a cosine.
-    Source: Smith and Topin, arXiv 1708.07120.
+    Source: Smith and Topin, arXiv 1708.07120; the cosine in place of a straight fall is fastai's.
     """
     position = (step + 1) / (steps + 1)
     if position < warmup:

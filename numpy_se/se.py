@@ -4,8 +4,8 @@
     s = gate(w2 relu(w1 z))           eq. 3    how far each channel is opened, from all of z
     y = channel_scale(x, s)           eq. 4    every channel times its gate
 
-Read the forward passes down and the backward passes up. Equations: Hu, Shen, Albanie, Sun, Wu,
-"Squeeze-and-Excitation Networks", arXiv 1709.01507.
+Each line of a backward pass undoes one line of the forward pass, the last one first. Equations:
+Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from numpy_se.contract import Array, check_count, op
+from numpy_se.contract import Array, check_count, op, run_op
 from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
 
 UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
@@ -33,7 +33,10 @@ def excite(
 
         s = gate(w2 relu(w1 z + b1) + b2)                 eq. 3 (F_ex), which has no biases
 
-    Backwards by the chain rule, one layer after the other.
+    By the chain rule, with h = w1 z + b1, a = relu(h) and u = w2 a + b2:
+
+        du = ds * gate'(u)      da = du w2      dh = da where h > 0      dz = dh w1
+        dw2 = du.T a            dw1 = dh.T z    db2, db1 = the sums of du, dh over the batch
 
     z (N, C), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give s (N, C), where R is the
     reduced width (see ``reduced_width``). ``gate`` is an operation on arrays of any shape.
@@ -43,7 +46,7 @@ def excite(
     h, back_linear1 = linear(z, w1, b1)  # (N, R)
     a, back_relu = relu(h)  # (N, R)
     u, back_linear2 = linear(a, w2, b2)  # (N, C)
-    s, back_gate = gate(u)  # (N, C)
+    s, back_gate = run_op("excite: gate", gate, u)  # (N, C)
 
     def backward(ds: Array) -> tuple[Array, ...]:
         du = back_gate(ds)  # (N, C)
@@ -71,11 +74,13 @@ def excitation(
         z = squeeze(x)                                    eq. 2
         s = excite(z, w1, w2, b1, b2)                     eq. 3
 
+    The gradient of z is spread over the pixels by the squeeze. Keeps what its two steps keep.
+
     x (N, C, H, W) gives s (N, C); weights and ``gate`` as in ``excite``. ``squeeze`` is an
     operation from (N, C, H, W) to (N, C), such as ``global_avg_pool`` or ``global_max_pool``.
     ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the biases were given.
     """
-    z, back_squeeze = squeeze(x)  # (N, C)
+    z, back_squeeze = run_op("excitation: squeeze", squeeze, x)  # (N, C)
     s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
 
     def backward(ds: Array) -> tuple[Array, ...]:
@@ -108,11 +113,12 @@ def squeeze_excite(
            + 1/(H*W) * w1^T [ 1(h > 0) * w2^T (ds * s * (1 - s)) ]            squeeze path
 
     where ds[n,c] = sum_hw dy[n,c,h,w] * x[n,c,h,w]. The squeeze path is the same for all pixels of
-    a channel. It is small for large maps, so leaving it out is easily overlooked; it is wrong.
+    a channel. For a random dy it shrinks as the map grows, so a loose test overlooks that it is
+    missing. Where dy has one sign over a channel, as below a global average, it does not shrink.
 
     x (N, C, H, W), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give y (N, C, H, W).
     ``squeeze`` and ``gate`` as in ``excitation``. ``backward`` gives (dx, dw1, dw2), then db1 and
-    db2 where the biases were given. Keeps ``x`` and arrays of size (N, C) and below.
+    db2 where the biases were given. Keeps ``x``, the weights, and arrays of size (N, C) and below.
     """
     s, back_gates = excitation(x, w1, w2, b1, b2, squeeze=squeeze, gate=gate)  # (N, C)
     y, back_scale = channel_scale(x, s)  # (N, C, H, W)
@@ -136,8 +142,9 @@ def reduced_width(channels: int, ratio: float = 16, rule: Rule = "paper") -> int
         "timm"           C / r rounded to a multiple of 8, at least 8
         "efficientnet"   C // r, at least 1 (EfficientNet takes r = 4 of the block's input width)
 
-    The three agree for wide layers and give different networks for narrow ones. A block has 2 C R
-    weights. With R = C / r that is 2 C^2 / r, the term of one block in the paper's eq. 5.
+    The first and the last agree where C >= r, and with timm where C / r is a multiple of 8. For
+    narrow layers they give different networks. A block has 2 C R weights. With R = C / r that is
+    2 C^2 / r, the term of one block in the paper's eq. 5.
     Raises ValueError when no hidden unit is left, or when an argument is out of its range.
     Source: the paper's section 3.2; the libraries' code.
     """
@@ -155,6 +162,6 @@ def reduced_width(channels: int, ratio: float = 16, rule: Rule = "paper") -> int
     if width == 0:
         raise ValueError(
             f"reduced_width: {channels} channels at ratio {ratio} leave no hidden unit; "
-            f"choose a ratio of at most {channels}, or rule='efficientnet' (at least 1 unit)"
+            f"choose a ratio of at most {channels}"
         )
     return width

@@ -132,6 +132,8 @@ def test_bad_arrays_are_refused_by_name(case: Case, data: Any) -> None:
 
     title, good = f"{case.op.__name__}: {names[place]}", args[place]
     assert message(TypeError, good.tolist()).startswith(f"{title} is a ")
+    if inspect.signature(case.op).parameters[names[place]].default is not None:
+        assert message(TypeError, None).startswith(f"{title} is a NoneType; it wants a NumPy")
     assert message(TypeError, good.astype(int)).startswith(f"{title} is int64; it wants float")
     assert message(TypeError, good.astype(np.float16)).startswith(f"{title} is float16; it wants")
     if len(places) > 1:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, PRIMITIVES, Case
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from strategies import arguments, gaussian_arguments, over_floats, seeds
 
 import numpy_se as se
-from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, tiny_net
+from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite, tiny_net
 
 
 @pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
@@ -53,12 +53,14 @@ def over_params(net: Any, params: Any) -> Any:
     return op
 
 
+@settings(max_examples=6)
 @given(seed=seeds, ratio=st.sampled_from([None, 1, 2]), bias=st.booleans())
 def test_gradients_of_a_whole_net(seed: int, ratio: Any, bias: bool) -> None:
     """All parameters and the input of a net with every kind of layer."""
     net = Sequential(
         conv=Conv2d(2, 3, size=3, stride=2, padding=1, bias=bias),
         relu=Apply(se.relu),
+        residual=Residual(conv=Conv2d(3, 3, bias=bias), se=SqueezeExcite(3, 1, bias=bias)),
         pool=Apply(se.max_pool2d, size=2, stride=1),
         flatten=Apply(se.flatten),
         classify=Linear(3 * 3 * 2, 4, bias=bias),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numpy_se as se
-from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, tiny_net
+from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite, tiny_net
 
 
 def count(params: Any) -> int:
@@ -93,6 +93,17 @@ def test_nets_nest() -> None:
     assert "first.se.w1" in params
     y, backward = net(params, np.ones((2, 2, 4, 3)))
     assert list(backward(np.ones_like(y))[1]) == list(params)
+    assert list(net.gates(params, np.ones((2, 2, 4, 3)))) == ["first.se"]
+
+
+def test_a_residual_chain_adds_its_input_and_keeps_its_kind() -> None:
+    chain = Residual(conv=Conv2d(3, 3)).after("conv", se=SqueezeExcite(3, 1))
+    assert isinstance(chain, Residual)
+    params = chain.init(np.random.default_rng(0), np.float64)
+    x = np.random.default_rng(1).standard_normal((2, 3, 5, 4))
+    plain = Sequential(**chain.layers)(params, x)[0]
+    np.testing.assert_array_equal(chain(params, x)[0], plain + x)
+    assert list(chain.gates(params, x)) == ["se"]
 
 
 @pytest.mark.parametrize("ratio", [64, 17])

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import numpy_se as se
+from numpy_se import figures, gates, nets
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+MODULES = (se, figures, gates, nets)
 BLOCK, NET, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -50,8 +52,5 @@ def test_links_lead_somewhere(link: str) -> None:
 
 @pytest.mark.parametrize("name", re.findall(r"^\| .*? \| (.*?) \|", README, flags=re.MULTILINE))
 def test_functions_of_the_table_exist(name: str) -> None:
-    import numpy_se.figures
-    import numpy_se.gates
-
     for function in re.findall(r"`(\w+)`", name):
-        assert any(hasattr(m, function) for m in (se, numpy_se.figures, numpy_se.gates)), function
+        assert any(hasattr(m, function) for m in MODULES), function

@@ -29,12 +29,16 @@ def conv2d(
         dw[f,c,i,j] = sum_npq dy[n,f,p,q] * X[n,c, p*stride + i, q*stride + j]
         db[f]       = sum_npq dy[n,f,p,q]
 
-    Pixel (h, w) of X feeds every output (p, q) whose window covers it, with kernel entry
-    i = h - p*stride, j = w - q*stride. Spread dy out, with stride - 1 zeros between its entries and
-    KH - 1, KW - 1 zeros around it, and call it D. Then the sum over those windows is a correlation
-    of D with the kernel turned by 180 degrees, its two channel axes swapped:
+    Pixel (r, t) of X feeds every output (p, q) whose window covers it, through the kernel's entry
+    i = r - p*stride, j = t - q*stride. Let D be dy spread out on zeros, as high as X plus KH - 1
+    and as wide as X plus KW - 1:
 
-        dX[n,c,h,w] = sum_fij w[f,c, KH-1-i, KW-1-j] * D[n,f, h + i, w + j]
+        D[n,f, KH-1 + p*stride, KW-1 + q*stride] = dy[n,f,p,q]
+
+    Then the sum over those windows is a correlation of D with the kernel turned by 180 degrees, its
+    two channel axes swapped:
+
+        dX[n,c,r,t] = sum_fij w[f,c, KH-1-i, KW-1-j] * D[n,f, r + i, t + j]
 
     and dx is dX without the padding.
 

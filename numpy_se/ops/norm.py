@@ -1,4 +1,4 @@
-"""Batch normalisation: every channel gets mean ``beta`` and standard deviation ``gamma``."""
+"""Batch normalisation: every channel gets the mean ``beta`` and the deviation abs(``gamma``)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def batch_norm_inference(
         dvariance = -gamma / (2 sigma^2) * sum_nhw dy * xhat
 
     x (N, C, H, W) and four arrays (C,) give y (N, C, H, W).
-    Raises ValueError when a variance is negative. Keeps ``x`` and all four arrays.
+    Raises ValueError when a variance is negative. Keeps ``x``, ``gamma``, ``mean`` and 1/sigma.
     """
     if (variance < 0).any():
         raise ValueError(f"batch_norm_inference: variance is {variance}; none may be negative")

@@ -76,12 +76,12 @@ def max_pool2d(
     x (N, C, H, W) gives y (N, C, OH, OW) with OH = (H - size) // stride + 1, likewise OW. Rows and
     columns that fill no window get a zero gradient. ``stride`` is ``size`` unless given.
     Raises ValueError when the window does not fit into ``x``.
-    Keeps one byte (the winner's number) for every entry of ``y``.
+    Keeps the number of the winner for every entry of ``y``, in one byte for sizes below 16.
     """
     stride = size if stride is None else stride
     check_count("max_pool2d", "size", size, at_least=1)
     check_count("max_pool2d", "stride", stride, at_least=1)
-    h, w = x.shape[2:]
+    shape, (h, w) = x.shape, x.shape[2:]
     if size > min(h, w):
         raise ValueError(
             f"max_pool2d: size is {size}; it wants at most {min(h, w)} for x {x.shape}"
@@ -102,7 +102,7 @@ def max_pool2d(
         np.maximum(y, candidate, out=y)
 
     def backward(dy: Array) -> Array:
-        dx = np.zeros_like(x)  # (N, C, H, W)
+        dx = np.zeros_like(dy, shape=shape)  # (N, C, H, W)
         for number, position in enumerate(positions):
             dx[position] += dy * (winner == number)  # += as windows may overlap
         return dx

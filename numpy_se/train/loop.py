@@ -25,8 +25,8 @@ EVALUATION_BATCH = 500
 class Options:
     """The settings of a run. Raises ValueError or TypeError for one that is out of its range.
 
-    ``epochs`` passes over the training set; None stands for as many as show the net 100,000
-    images, at least 5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first
+    ``epochs`` passes over the training set; None stands for 100,000 / images, rounded up, at least
+    5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first
     parameters and the order of the images.
     """
 
