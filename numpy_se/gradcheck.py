@@ -10,7 +10,7 @@ import numpy as np
 
 from numpy_se.contract import Array, run_op
 
-STEP = 1e-3
+STEP = 1e-4
 
 
 @dataclass(frozen=True)
