@@ -41,8 +41,8 @@ def op(signature: str) -> Callable[[Function], Function]:
         @op("N C H W, N C -> N C H W")
         def channel_scale(x, s): ...
 
-    Equal names stand for equal sizes. ``...`` stands for any shape, the same each time. ``int N``
-    is an array of integers. An argument whose default is ``None`` may be left out.
+    Equal names stand for equal sizes. ``...`` stands for one or more axes, the same each time.
+    ``int N`` is an array of integers. An argument whose default is ``None`` may be left out.
     The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
 
     The decorated function raises TypeError for what is not a NumPy array or has the wrong dtype,
@@ -104,6 +104,8 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
             raise ValueError(
                 f"{title}: {name} has shape {array.shape}; every axis wants at least 1 entry"
             )
+        if array.ndim == 0:
+            raise ValueError(f"{title}: {name} has no axis; it wants ({', '.join(axes)})")
         got = (array.shape,) if axes == ["..."] else array.shape
         wrong = []
         for axis, size in zip(axes, got, strict=False):
@@ -117,8 +119,8 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
             )
 
 
-def _check_dtype(subject: str, array: object, integer: bool = False) -> None:
-    if not isinstance(array, np.ndarray):
+def _check_dtype(subject: str, array: Any, integer: bool = False) -> None:
+    if type(array) not in (np.ndarray, np.memmap):  # np.matrix multiplies otherwise
         raise TypeError(f"{subject} is a {type(array).__name__}; it wants a NumPy array")
     if integer and array.dtype.kind not in "iu":
         raise TypeError(f"{subject} is {array.dtype}; it wants whole numbers (an integer dtype)")

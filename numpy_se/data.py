@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
 import sys
 import zlib
@@ -33,7 +32,7 @@ class DataError(ValueError):
     """A data set that is missing, damaged or not what its name says."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Digits:
     """A data set of small grey images in ten classes.
 
@@ -187,7 +186,7 @@ def load_mnist(folder: str | Path | None = None, *, dataset: str = "mnist") -> D
                 raise
             digits = _load_mnist_5k(reason)
         else:
-            digits = _load_folder(dataset, cache)
+            digits = _load_folder(dataset, cache, "delete it to download it again")
     counts = f"{len(digits.train_images):,} + {len(digits.test_images):,} images"
     print(f"data: {digits.name}, {counts}, from {digits.source}", flush=True)
     return digits
@@ -195,27 +194,24 @@ def load_mnist(folder: str | Path | None = None, *, dataset: str = "mnist") -> D
 
 def cache_folder() -> Path:
     """Name the folder for downloads, by the conventions of the platform. Does not create it."""
+    home = Path(os.path.expanduser("~"))  # stays "~" where there is no home
     if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "numpy_se/Cache"
-        )
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local") / "numpy_se/Cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/numpy_se"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numpy_se"
+        return home / "Library/Caches/numpy_se"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "numpy_se"
 
 
-def read_idx(path: Path, expected: IdxFile) -> ByteArray:
+def read_idx(path: Path, expected: IdxFile, remedy: str = "") -> ByteArray:
     """Read one IDX file of bytes, gzipped or not, and verify that it is the expected one.
 
-    Reads no more than the expected size, whatever the file's header claims. Raises DataError.
+    Judges the header before it reads on, and allocates the expected size, whatever the header
+    claims. Raises DataError, which ends in ``remedy``.
     """
-    head_size = 4 + 4 * len(expected.shape)
-    size = head_size + math.prod(expected.shape)
 
     def bad(what: str) -> DataError:
-        return DataError(
-            f"{path} {what}; replace it by the original {expected.name}.gz, or give another folder"
-        )
+        original = f"replace it by the original {expected.name}.gz, or give another folder"
+        return DataError(f"{path} {what}; {remedy or original}")
 
     try:
         raw = path.open("rb")
@@ -228,21 +224,28 @@ def read_idx(path: Path, expected: IdxFile) -> ByteArray:
             raise bad("is a web page, not data")
         stream: Any = gzip.GzipFile(fileobj=raw) if start[:2] == b"\x1f\x8b" else raw
         try:
-            content = bytearray(stream.read(size + 1))
+            head = stream.read(4 + 4 * len(expected.shape))
+            if len(head) < 4 or head[:3] != b"\0\0\x08":
+                raise bad("is no IDX file of bytes")
+            if head[3] != len(expected.shape):
+                raise bad(f"has {head[3]} axes and not {len(expected.shape)}")
+            if len(head) < 4 + 4 * head[3]:
+                raise bad("is truncated")
+            shape = tuple(int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4))
+            if shape != expected.shape:
+                raise bad(f"claims {_times(shape)} entries and not {_times(expected.shape)}")
+            entries = np.empty(expected.shape, np.uint8)
+            filled = _fill(stream, entries.data.cast("B"))
+            if filled < entries.size or stream.read(1):
+                raise bad("is truncated" if filled < entries.size else "is longer than it claims")
         except EOFError as error:
             raise bad("is truncated") from error
         except (OSError, zlib.error) as error:
             raise bad("is corrupted") from error
 
-    if content[:3] != b"\0\0\x08" or len(content) < head_size:
-        raise bad("is no IDX file of bytes")
-    axes = [int(n) for n in np.frombuffer(content[4 : 4 + 4 * content[3]], ">u4")]
-    if tuple(axes) != expected.shape:
-        sizes = " x ".join(map(str, axes))
-        raise bad(f"claims {sizes} entries and not {' x '.join(map(str, expected.shape))}")
-    if len(content) != size:
-        raise bad("is truncated" if len(content) < size else "is longer than its header says")
-    digest = hashlib.sha256(content).hexdigest()
+    checksum = hashlib.sha256(head)
+    checksum.update(entries.data)
+    digest = checksum.hexdigest()
     if digest != expected.sha256:
         known = {
             file.sha256: f"{dataset.name}'s {file.name}"
@@ -250,10 +253,22 @@ def read_idx(path: Path, expected: IdxFile) -> ByteArray:
             for file in dataset.files
         }
         raise bad(f"is {known.get(digest, 'altered: its SHA-256 is ' + digest)}")
-    return np.frombuffer(content, np.uint8, offset=head_size).reshape(expected.shape)
+    return entries
 
 
-def _load_folder(dataset: str, folder: Path) -> Digits:
+def _fill(stream: Any, buffer: memoryview) -> int:
+    """Read into ``buffer`` until it is full or the stream ends; return how many bytes came."""
+    filled = 0
+    while count := stream.readinto(buffer[filled:]):
+        filled += count
+    return filled
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _load_folder(dataset: str, folder: Path, remedy: str = "") -> Digits:
     spec = DATASETS[dataset]
     arrays = []
     for file in spec.files:
@@ -263,7 +278,7 @@ def _load_folder(dataset: str, folder: Path) -> Digits:
             raise DataError(
                 f"{folder} has no file {file.name}.gz; it wants the four files of {spec.name}"
             )
-        arrays.append(read_idx(found[0], file))
+        arrays.append(read_idx(found[0], file, remedy))
     train_images, train_labels, test_images, test_labels = arrays
     return Digits(
         name=spec.name,
@@ -294,6 +309,10 @@ def _download_missing(dataset: str, folder: Path) -> None:
     except ImportError as error:
         raise DataError("downloads need pooch: pip install pooch") from error
     pooch.get_logger().setLevel("ERROR")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"the cache folder {folder} cannot be used: {error.strerror}") from error
     for file in missing:
         failures = []
         for mirror in spec.mirrors:

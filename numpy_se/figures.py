@@ -94,7 +94,7 @@ def class_gates(
             left.set(
                 title=f"{name}: classes lie {apart:.2f} apart (average channel)",
                 ylabel="mean gate",
-                ylim=(-0.03, 1.03),
+                ylim=(min(0, mean.min()) - 0.03, max(1, mean.max()) + 0.03),
             )
             right.set(
                 title=f"{name}: the class explains {100 * share:.0f} % of the variance",

@@ -27,8 +27,13 @@ def collect_gates(
 
 
 def class_means(gates: Array, labels: IntArray) -> Array:
-    """Compute the mean gates (K, C) of each of the classes 0 to K - 1 from gates (N, C)."""
+    """Compute the mean gates (K, C) of each of the classes 0 to K - 1 from gates (N, C).
+
+    Raises ValueError when a class has no sample.
+    """
     classes = range(int(labels.max()) + 1)
+    if absent := set(classes) - set(labels.tolist()):
+        raise ValueError(f"class_means: labels has no sample of class {min(absent)}")
     return np.stack([gates[labels == k].mean(axis=0) for k in classes])
 
 

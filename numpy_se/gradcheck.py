@@ -60,20 +60,23 @@ def gradcheck(
     function of the contract, the project's or your own; give options and labels to it with a
     lambda. ``tolerance`` is relative to the largest gradient entry of the argument; what rounding
     can do is added.
-    Raises TypeError for arguments of other dtypes (float32 differences are right to 3 digits at
-    best) and for an ``op`` that does not give ``y, backward``.
+    Raises ValueError for an empty array; TypeError for arguments of other dtypes (float32
+    differences are right to 3 digits at best) and for an ``op`` that does not give ``y, backward``.
     """
     for number, arg in enumerate(args):
         if not isinstance(arg, np.ndarray) or arg.dtype != np.float64:
             kind = getattr(arg, "dtype", type(arg).__name__)
             raise TypeError(f"gradcheck: argument {number} is {kind}; it wants a float64 array")
+        if arg.size == 0:
+            raise ValueError(f"gradcheck: argument {number} has shape {arg.shape}, and no entry")
     own = [arg.copy() for arg in args]
     y, backward = run_op("gradcheck: op", op, *own)
     y = np.array(y)
     dy = np.random.default_rng(seed).standard_normal(y.shape)
     own_dy = np.array(dy)
     result = backward(own_dy)
-    grads = result if isinstance(result, tuple) else (result,)
+    results = result if isinstance(result, tuple) else (result,)
+    grads = tuple(np.asarray(g) if isinstance(g, np.generic) else g for g in results)
     if broken := _broken_promises(op, args, own, y, dy, own_dy, grads):
         return GradientReport((broken,))
 
@@ -131,6 +134,8 @@ def _broken_promises(
             return f"argument {number}: gradient is a {type(grad).__name__}, and no NumPy array"
         if grad.shape != arg.shape:
             return f"argument {number}: gradient has shape {grad.shape}, the argument {arg.shape}"
+        if grad.dtype != arg.dtype:
+            return f"argument {number}: gradient is {grad.dtype}, the argument {arg.dtype}"
     return ""
 
 

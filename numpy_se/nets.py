@@ -141,6 +141,10 @@ class Apply:
 
     def __init__(self, op: Callable[..., Any], **options: Any) -> None:
         self.op: UnaryOp = partial(op, **options)
+        self.title = ", ".join([op.__name__, *(f"{k}={v!r}" for k, v in options.items())])
+
+    def __repr__(self) -> str:
+        return f"Apply({self.title})"
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         return {}
@@ -158,7 +162,15 @@ class Sequential:
     """
 
     def __init__(self, **layers: Layer) -> None:
+        if dotted := [name for name in layers if "." in name]:
+            raise ValueError(f"Sequential: a layer is named {dotted[0]!r}; names want no dot")
         self.layers = layers
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{name}={layer!r},".replace("\n", "\n    ") for name, layer in self.layers.items()
+        ]
+        return "\n    ".join([f"{type(self).__name__}(", *lines]) + "\n)"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -4,7 +4,9 @@
     params, state = rule.step(params, grads, state, lr)
 
 ``step`` builds new dicts and changes none that it gets, so that an interrupted run keeps the last
-whole step. Weight decay applies to weights, that is to arrays of two and more axes, not to biases.
+whole step. Settings are taken as Python floats: a NumPy float64 among them would turn float32
+parameters into float64. Weight decay applies to weights, that is to arrays of two and more axes,
+not to biases.
 """
 
 from __future__ import annotations
@@ -52,11 +54,12 @@ class SGD:
     def step(
         self, params: Arrays, grads: Arrays, state: Arrays, lr: float
     ) -> tuple[dict[str, Array], dict[str, Array]]:
+        lr, momentum, weight_decay = map(float, (lr, self.momentum, self.weight_decay))
         stepped: dict[str, Array] = {}
         moved: dict[str, Array] = {}
         for key, param in params.items():
-            decay = self.weight_decay if param.ndim > 1 else 0.0
-            v = self.momentum * state[f"{key}.v"] + grads[key] + decay * param
+            decay = weight_decay if param.ndim > 1 else 0.0
+            v = momentum * state[f"{key}.v"] + grads[key] + decay * param
             moved[f"{key}.v"] = v
             stepped[key] = param - lr * v
         return stepped, moved
@@ -88,17 +91,18 @@ class Adam:
     def step(
         self, params: Arrays, grads: Arrays, state: Arrays, lr: float
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        t = float(state["t"]) + 1
+        beta1, beta2, eps = map(float, (self.beta1, self.beta2, self.eps))
+        lr, weight_decay, t = float(lr), float(self.weight_decay), float(state["t"]) + 1
         stepped: dict[str, Array] = {}
         moved: dict[str, Array] = {"t": np.array(t)}
         for key, param in params.items():
             grad = grads[key]
-            m = self.beta1 * state[f"{key}.m"] + (1 - self.beta1) * grad
-            v = self.beta2 * state[f"{key}.v"] + (1 - self.beta2) * grad * grad
+            m = beta1 * state[f"{key}.m"] + (1 - beta1) * grad
+            v = beta2 * state[f"{key}.v"] + (1 - beta2) * grad * grad
             moved |= {f"{key}.m": m, f"{key}.v": v}
-            mhat, vhat = m / (1 - self.beta1**t), v / (1 - self.beta2**t)
-            decay = self.weight_decay if param.ndim > 1 else 0.0
-            stepped[key] = param - lr * (mhat / (np.sqrt(vhat) + self.eps) + decay * param)
+            mhat, vhat = m / (1 - beta1**t), v / (1 - beta2**t)
+            decay = weight_decay if param.ndim > 1 else 0.0
+            stepped[key] = param - lr * (mhat / (np.sqrt(vhat) + eps) + decay * param)
         return stepped, moved
 
 

@@ -134,6 +134,8 @@ def test_bad_arrays_are_refused_by_name(case: Case, data: Any) -> None:
     assert message(TypeError, good.tolist()).startswith(f"{title} is a ")
     if inspect.signature(case.op).parameters[names[place]].default is not None:
         assert message(TypeError, None).startswith(f"{title} is a NoneType; it wants a NumPy")
+    assert message(TypeError, np.ma.array(good)).startswith(f"{title} is a MaskedArray; it wants")
+    assert message(ValueError, np.array(1.0)).startswith(f"{title} has no axis; it wants (")
     assert message(TypeError, good.astype(int)).startswith(f"{title} is int64; it wants float")
     assert message(TypeError, good.astype(np.float16)).startswith(f"{title} is float16; it wants")
     if len(places) > 1:

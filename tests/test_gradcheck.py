@@ -131,6 +131,7 @@ BROKEN = {
     "mutates dy": (mutates_dy, "dy was changed by backward"),
     "mutates x": (mutates_x, "argument 0 was changed by the op"),
     "random": (lambda x: (x * noise.random(x.shape), lambda dy: dy), "two calls with the same"),
+    "float32": (lambda x: (2 * x, lambda dy: (2 * dy).astype(np.float32)), "gradient is float32"),
     "list": (lambda x: (2 * x, lambda dy: (2 * dy).tolist()), "gradient is a list, and no NumPy"),
     "nothing": (lambda x: (2 * x, lambda dy: None), "gradient is a NoneType"),
     "too many": (lambda x: (2 * x, lambda dy: (2 * dy, dy)), "2 gradients for 1 arguments"),
@@ -162,6 +163,17 @@ def test_what_gives_no_backward_is_refused() -> None:
 def test_float32_is_refused() -> None:
     with pytest.raises(TypeError, match="argument 0 is float32; it wants a float64 array"):
         se.gradcheck(se.relu, np.ones(3, np.float32))
+
+
+def test_scalar_gradients_of_scalar_arguments() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 2))
+    scaled = lambda a: (a * x, lambda dy: (dy * x).sum())  # noqa: E731
+    assert se.gradcheck(scaled, np.array(0.7)).ok
+
+
+def test_empty_arrays_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"argument 0 has shape \(0, 3\), and no entry"):
+        se.gradcheck(se.tanh, np.ones((0, 3)))
 
 
 def test_inputs_are_not_changed() -> None:

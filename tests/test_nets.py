@@ -82,6 +82,8 @@ def test_after_refuses_wrong_names() -> None:
     net = Sequential(conv=Conv2d(3, 8))
     with pytest.raises(ValueError, match="place is 'relu'; it wants one of conv"):
         net.after("relu", se=SqueezeExcite(8, 2))
+    with pytest.raises(ValueError, match=r"a layer is named 'a\.b'; names want no dot"):
+        Sequential(**{"a.b": Conv2d(3, 8)})
     with pytest.raises(ValueError, match="the net has a layer conv already"):
         net.after("conv", conv=SqueezeExcite(8, 2))
 
@@ -110,6 +112,14 @@ def test_a_residual_chain_adds_its_input_and_keeps_its_kind() -> None:
 def test_a_ratio_that_leaves_no_hidden_unit_is_refused(ratio: int) -> None:
     with pytest.raises(ValueError, match=r"16 channels at ratio .* leave no hidden unit"):
         tiny_net(ratio)
+
+
+def test_a_net_prints_its_layers() -> None:
+    net = Sequential(first=Sequential(fc=Linear(3, 2)), pool=Apply(se.max_pool2d, size=2))
+    assert repr(net) == (
+        "Sequential(\n    first=Sequential(\n        fc=Linear(inputs=3, outputs=2, bias=True),\n"
+        "    ),\n    pool=Apply(max_pool2d, size=2),\n)"
+    )
 
 
 def test_the_options_of_the_block_reach_it() -> None:

@@ -50,9 +50,15 @@ def test_a_step_changes_nothing_that_it_gets(rule: Any) -> None:
     assert list(first) == list(params)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-def test_the_dtype_is_kept(rule: Any) -> None:
-    last = descend(rule, 3, dtype=np.float32)[-1]
+NUMPY_RULES = [
+    SGD(np.float64(0.9), np.float64(0.1)),
+    Adam(np.float64(0.9), weight_decay=np.float64(1)),
+]
+
+
+@pytest.mark.parametrize("rule", RULES + NUMPY_RULES, ids=str)
+def test_the_dtype_is_kept_whatever_the_dtype_of_the_settings(rule: Any) -> None:
+    last = descend(rule, 3, lr=np.float64(0.1), dtype=np.float32)[-1]
     assert {a.dtype for a in last.values()} == {np.dtype(np.float32)}
 
 

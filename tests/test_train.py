@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from digits_on_disk import TRAIN, contents, register, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from numpy_se import data
-from numpy_se.gates import class_means, class_range, class_separation
+from numpy_se.figures import class_gates, learning_curves
+from numpy_se.gates import class_means, class_range, class_separation, collect_gates
 from numpy_se.nets import tiny_net
-from numpy_se.optim import Adam
-from numpy_se.train import DivergedError, Options, State, initial_state, train, training
+from numpy_se.optim import Adam, one_cycle
+from numpy_se.train import DivergedError, Options, State, initial_state, predict, train, training
+from numpy_se.train import run as run_module
 from numpy_se.train.__main__ import main
 from numpy_se.train.checkpoint import (
     CheckpointError,
@@ -158,9 +163,10 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
 
 
-def test_without_se_there_are_no_gates_to_draw(folder: Path) -> None:
+def test_without_se_there_are_no_gates_to_draw(folder: Path, capsys: Any) -> None:
     status, out = run("--no-se")
     assert status == 0
+    assert "MNIST: tiny net, without SE, 29,066 parameters\n" in capsys.readouterr().out
     with np.load(out / "params.npz") as params:
         assert not [key for key in params.files if key.startswith("se")]
     assert not (out / "gates.png").exists()
@@ -226,8 +232,12 @@ def test_a_truncated_file_is_one_line(folder: Path, capsys: Any) -> None:
 
 
 def test_a_diverging_run_is_one_line(folder: Path, capsys: Any) -> None:
-    assert run("--lr", "1e6", "--epochs", "20")[0] == 1
-    assert "error: the loss is " in capsys.readouterr().err
+    for lr in ("1e3", "1e6", "1e300"):
+        shutil.rmtree("out", ignore_errors=True)
+        assert run("--lr", lr, "--epochs", "20")[0] == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: the loss is ")
+        assert error.count("\n") == 1
 
 
 def test_a_damaged_checkpoint_is_refused(folder: Path, capsys: Any) -> None:
@@ -263,14 +273,131 @@ def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> No
     save_checkpoint(out / "checkpoint.npz", state, about)
     assert main(["--resume", str(out)]) == 1
     error = capsys.readouterr().err
-    assert "is of another architecture: params/se1.w1 is (4, 16) there and (2, 16) in" in error
+    assert (
+        "is of another architecture: params/se1.w1 is (4, 16) float32 there and (2, 16) float32 in"
+        in error
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": 9}, "losses do not reach step 9"),
+        ({"step": -1}, "losses do not reach step -1"),
+        ({"losses": np.full(8, np.nan)}, "losses do not reach step 8"),
+        ({"accuracies": np.full(2, np.nan)}, "accuracies do not reach step 8"),
+        ({"accuracies": np.ones(3)}, "accuracies is (3,) float64 there and (2,) float64"),
+        ({"rule_state": {"more": np.ones(3)}}, "is absent there"),
+    ],
+)
+def test_a_checkpoint_that_does_not_add_up_is_refused(
+    folder: Path, capsys: Any, change: Any, message: str
+) -> None:
+    _, out = run()
+    state, about = checkpoint_of(out)
+    save_checkpoint(out / "checkpoint.npz", replace(state, **change), about)
+    assert main(["--resume", str(out)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_state_of_another_length_is_refused(digits: data.Digits) -> None:
+    state = initial_state(tiny_net(), digits, OPTIONS)
+    for options in (replace(OPTIONS, batch_size=25), replace(OPTIONS, epochs=2)):
+        with pytest.raises(ValueError, match="state is of 3 epochs and 12 steps; the options want"):
+            train(tiny_net(), digits, options, state=state, progress=False)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_the_learning_rate_a_schedule(
+    digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watched through the update rule and the images that the net sees."""
+    seen: list[Any] = []
+    rates: list[float] = []
+    monkeypatch.setattr(
+        data.Digits, "inputs", lambda self, images: seen.append(images) or np.zeros(images.shape)
+    )
+
+    class Watching(Adam):
+        def step(self, params: Any, grads: Any, state: Any, lr: float) -> Any:
+            rates.append(lr)
+            return super().step(params, grads, state, lr)
+
+    class Flat:
+        """A net that is fast and has one parameter."""
+
+        names = ("w",)
+
+        def init(self, rng: Any, dtype: Any = np.float64) -> Any:
+            return {"w": np.zeros(10)}
+
+        def __call__(self, params: Any, x: Any) -> Any:
+            return np.tile(params["w"], (len(x), 1)), lambda dy: (x, {"w": dy.sum(axis=0)})
+
+    def orders(seed: int) -> list[Any]:
+        seen.clear()
+        options = replace(OPTIONS, seed=seed)
+        train(Flat(), digits, options, rule=Watching(), progress=False)
+        batches = [images for images in seen if len(images) in (16, 2)]
+        return [np.concatenate(batches[4 * epoch : 4 * epoch + 4]) for epoch in range(3)]
+
+    first, second, third = orders(0)
+    everything = np.sort(digits.train_images, axis=0)
+    for order in (first, second, third):
+        np.testing.assert_array_equal(np.sort(order, axis=0), everything)
+        assert (order != digits.train_images).any()
+    assert (first != second).any()
+    assert (second != third).any()
+    assert (orders(1)[0] != first).any()
+    assert rates[:12] == [one_cycle(step, 12, OPTIONS.lr) for step in range(12)]
+
+
+def test_predictions_do_not_depend_on_the_batches(
+    digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = tiny_net()
+    params = net.init(np.random.default_rng(0))
+    whole = predict(net, params, digits, digits.test_images)
+    gates = collect_gates(net, params, digits, digits.test_images)
+    monkeypatch.setattr("numpy_se.train.loop.EVALUATION_BATCH", 7)
+    np.testing.assert_array_equal(predict(net, params, digits, digits.test_images), whole)
+    for name, parts in collect_gates(net, params, digits, digits.test_images, batch=7).items():
+        np.testing.assert_allclose(parts, gates[name], rtol=1e-5)
+
+
+def test_the_figures_show_what_they_are_given() -> None:
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 10
+    gates = {"se1": rng.random((40, 4)), "se2": rng.random((40, 6)) - 0.5}
+    figure = class_gates(gates, labels, "0123456789", "title")
+    assert len(figure.axes) == 4
+    for row, values in enumerate(gates.values()):
+        left, right = figure.axes[2 * row : 2 * row + 2]
+        means = class_means(values, labels)
+        for k in range(10):
+            np.testing.assert_allclose(left.lines[k].get_ydata(), means[k])
+            np.testing.assert_allclose(right.lines[k].get_ydata(), means[k] - means.mean(axis=0))
+        low, high = left.get_ylim()
+        assert low < means.min()
+        assert high > means.max()
+
+    losses, accuracies = np.linspace(2, 0.1, 100), np.array([0.5, 0.75])
+    curves = learning_curves(losses, accuracies, "title")
+    loss_axes, accuracy_axes = curves.axes
+    np.testing.assert_allclose(loss_axes.lines[0].get_ydata(), losses)
+    np.testing.assert_allclose(accuracy_axes.lines[0].get_ydata(), [50, 75])
+    assert accuracy_axes.get_title(loc="left") == "Test accuracy: 75.00 % at the end"
 
 
 def test_a_checkpoint_of_other_data_or_format_is_refused(folder: Path, capsys: Any) -> None:
     _, out = run()
     state, about = checkpoint_of(out)
     for change, message in [
-        ({"images": 49}, f"was trained on MNIST (49 images), and here is MNIST ({TRAIN} images)"),
+        ({"images": 49}, f"was trained on other data: images are 49 there and {TRAIN} here"),
+        ({"data": "MNIST-5k"}, "was trained on other data: data are MNIST-5k there and MNIST here"),
+        ({"settings": about["settings"] | {"ratio": "4"}}, "is damaged: "),
+        ({"settings": about["settings"] | {"data": 3}}, "is damaged: "),
+        ({"settings": [1]}, "was not written by this command"),
         ({"settings": {"ratio": 4.0}}, "was not written by this command"),
         ({"format": "numpy_se checkpoint 0"}, "has the format 'numpy_se checkpoint 0'"),
     ]:
@@ -279,10 +406,43 @@ def test_a_checkpoint_of_other_data_or_format_is_refused(folder: Path, capsys: A
         assert message in capsys.readouterr().err
 
 
+class Harm:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
 def test_pickles_are_not_loaded(tmp_path: Path) -> None:
-    np.savez(tmp_path / "c.npz", about=np.array([{"a": 1}], dtype=object))
+    harm = np.array([Harm(tmp_path / "harm")], dtype=object)
+    np.savez(tmp_path / "c.npz", about=harm)
     with pytest.raises(CheckpointError, match="is damaged or no checkpoint"):
         load_checkpoint(tmp_path / "c.npz")
+    assert not (tmp_path / "harm").exists()
+    np.load(tmp_path / "c.npz", allow_pickle=True)["about"]
+    assert (tmp_path / "harm").exists()
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_checkpoint_with_a_flipped_bit_is_whole_or_refused(
+    tmp_path: Path, place: int, bit: int
+) -> None:
+    path = tmp_path / "c.npz"
+    arrays = {"w": np.arange(6.0)}
+    state = State(1, arrays, arrays, np.array([0.5]), np.array([1.0]))
+    save_checkpoint(path, state, {})
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        loaded, _ = load_checkpoint(path)
+    except CheckpointError:
+        return
+    assert_same(loaded, state)
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
@@ -345,7 +505,27 @@ def test_ctrl_c_at_the_shell_and_resuming_gives_the_uninterrupted_run(
     assert_same(checkpoint_of(Path("stopped"))[0], checkpoint_of(Path("whole"))[0])
 
 
+def test_runs_that_start_together_get_folders_of_their_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run starts while the first one still loads its data."""
+    load = run_module.load_mnist
+    others: list[Any] = []
+
+    def slow_load(*args: Any, **options: Any) -> Any:
+        if not others:
+            others.append(None)
+            others.append(run_module.start_run(dict(run_module.DEFAULTS)))
+        return load(*args, **options)
+
+    monkeypatch.setattr(run_module, "load_mnist", slow_load)
+    run = run_module.start_run(dict(run_module.DEFAULTS))
+    assert {run.folder, others[1].folder} == {Path("runs/1"), Path("runs/2")}
+
+
 def test_class_statistics_of_gates() -> None:
+    with pytest.raises(ValueError, match="labels has no sample of class 1"):
+        class_means(np.ones((2, 3)), np.array([0, 2]))
     labels = np.array([0, 0, 1, 1])
     gates = np.array([[0.1, 0.5], [0.3, 0.5], [0.7, 0.5], [0.9, 0.5]])
     np.testing.assert_allclose(class_means(gates, labels), [[0.2, 0.5], [0.8, 0.5]])

@@ -72,7 +72,8 @@ def max_pool2d(
 
         dx[n,c,h,w] = sum over windows (p,q) won by (h,w) of dy[n,c,p,q]
 
-    Convention at ties: the first maximum in reading order, as in PyTorch.
+    Convention at ties: the first maximum in reading order, as in PyTorch. A NaN in a window makes
+    its output NaN; where in the window the gradient then goes is not defined.
     x (N, C, H, W) gives y (N, C, OH, OW) with OH = (H - size) // stride + 1, likewise OW. Rows and
     columns that fill no window get a zero gradient. ``stride`` is ``size`` unless given.
     Raises ValueError when the window does not fit into ``x``.

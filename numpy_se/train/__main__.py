@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,17 +22,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
         print(run.title)
         state = train(run.net, run.digits, run.options, state=run.state, save=run.save)
+        run.write_results(state)
         try:
-            run.write_results(state)
+            run.draw_figures(state)
         except ImportError:
             print("no figures, as matplotlib is absent: pip install matplotlib")
+        except Exception as error:  # matplotlib's own settings and fonts can fail in many ways
+            print(f"no figures, as matplotlib failed: {error}")
         print(f"final test accuracy {100 * state.accuracies[-1]:.2f} % on {run.digits.name}")
         print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
     except KeyboardInterrupt:
-        how = f"; go on with: python -m numpy_se.train --resume {run.folder}" if run else ""
+        how = ""
+        if run and (run.folder / "checkpoint.npz").exists():
+            resume_command = ["python", "-m", "numpy_se.train", "--resume", str(run.folder)]
+            how = f"; go on with: {shlex.join(resume_command)}"
         print(f"\ninterrupted{how}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, DivergedError) as error:
+    except (ValueError, OSError, MemoryError, DivergedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -78,29 +78,36 @@ def training(
 
     A state that was yielded stays as it is, and the steps after it depend on nothing else. So a run
     that goes on from a saved state gives bit for bit what it would have given without the stop.
-    Raises DivergedError when the loss is not finite.
+    Raises DivergedError when the loss is not finite, and ValueError when ``state`` is of a run of
+    another length.
     """
     images, steps = len(digits.train_images), len(state.losses)
     starts = range(0, images, options.batch_size)
+    epochs = options.epochs_for(images)
+    if (len(state.accuracies), steps) != (epochs, epochs * len(starts)):
+        raise ValueError(
+            f"training: state is of {len(state.accuracies)} epochs and {steps} steps; "
+            f"the options want {epochs} epochs and {epochs * len(starts)} steps"
+        )
     for epoch in range(state.step // len(starts), len(state.accuracies)):
         order = np.random.default_rng([options.seed, epoch]).permutation(images)
         for start in starts[state.step % len(starts) :]:
             rows = order[start : start + options.batch_size]
             x, labels = digits.inputs(digits.train_images[rows]), digits.train_labels[rows]
 
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, see below
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
                 logits, backward_net = net(state.params, x)
                 loss, backward_loss = softmax_cross_entropy(logits, labels)
+                if not np.isfinite(loss):
+                    raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
                 _, grads = backward_net(backward_loss(1.0))
-            if not np.isfinite(loss):
-                raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
-            lr = one_cycle(state.step, steps, options.lr)
-            params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
+                lr = one_cycle(state.step, steps, options.lr)
+                params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
 
-            losses, accuracies = state.losses.copy(), state.accuracies.copy()
-            losses[state.step] = loss
-            if start == starts[-1]:
-                accuracies[epoch] = accuracy(net, params, digits)
+                losses, accuracies = state.losses.copy(), state.accuracies.copy()
+                losses[state.step] = loss
+                if start == starts[-1]:
+                    accuracies[epoch] = accuracy(net, params, digits)
             state = State(state.step + 1, params, rule_state, losses, accuracies)
             yield state
 
@@ -138,9 +145,10 @@ def train(
     state = state or initial_state(net, digits, options, rule)
     save = save or (lambda state: None)
     steps_per_epoch = len(state.losses) // len(state.accuracies)
-    save(state)
-    with Progress(state, len(digits.train_images)) if progress else nullcontext() as shown:
+    images = len(digits.train_images)
+    with Progress(state, images, options.batch_size) if progress else nullcontext() as shown:
         try:
+            save(state)
             for state in training(net, digits, options, rule, state):  # noqa: B020
                 if shown:
                     shown.update(state)

@@ -15,8 +15,8 @@ class Progress(AbstractContextManager["Progress"]):
     The bar needs tqdm. Without it, and where the output is no terminal, the lines are all.
     """
 
-    def __init__(self, state: State, images: int) -> None:
-        self.images, self.epochs = images, len(state.accuracies)
+    def __init__(self, state: State, images: int, batch_size: int) -> None:
+        self.images, self.batch_size, self.epochs = images, batch_size, len(state.accuracies)
         self.steps_per_epoch = len(state.losses) // self.epochs
         self.epoch_start, self.seen_before = time.perf_counter(), self._seen(state.step)
         self.bar: Any = None
@@ -55,4 +55,4 @@ class Progress(AbstractContextManager["Progress"]):
     def _seen(self, step: int) -> int:
         """Compute how many images the first ``step`` steps have drawn."""
         epoch, batch = divmod(step, self.steps_per_epoch)
-        return epoch * self.images + batch * self.images // self.steps_per_epoch
+        return epoch * self.images + batch * self.batch_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -64,10 +63,7 @@ class Run:
         save_checkpoint(self.folder / "checkpoint.npz", state, self.about)
 
     def write_results(self, state: State) -> None:
-        """Write the parameters, the history and the figures.
-
-        Raises ImportError when matplotlib is absent, after all that does not need it is written.
-        """
+        """Write the parameters and the history."""
         steps_per_epoch = len(state.losses) // len(state.accuracies)
         history = {
             **self.about,
@@ -80,6 +76,8 @@ class Run:
         save_arrays(self.folder / "params.npz", state.params)
         write_atomically(self.folder / "history.json", lambda stream: stream.write(text))
 
+    def draw_figures(self, state: State) -> None:
+        """Draw the learning curves and the gates. Raises ImportError when matplotlib is absent."""
         curves = learning_curves(state.losses, state.accuracies, self.title)
         figures = {"learning_curves.png": curves}
         gates = collect_gates(self.net, state.params, self.digits, self.digits.test_images)
@@ -87,7 +85,7 @@ class Run:
             labels, classes = self.digits.test_labels, self.digits.classes
             figures["gates.png"] = class_gates(gates, labels, classes, self.title)
         for name, figure in figures.items():
-            write_atomically(self.folder / name, partial(figure.savefig, dpi=110))
+            write_atomically(self.folder / name, partial(figure.savefig, format="png", dpi=110))
 
 
 def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
@@ -96,13 +94,11 @@ def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
     Raises ValueError for unusable settings, CheckpointError for a folder that is in use, DataError.
     """
     net, options = _build(settings)
-    if folder is None:
-        folder = next(p for n in itertools.count(1) if not (p := Path("runs", str(n))).exists())
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
+    _check_free(folder)
     digits = load_mnist(settings["data"], dataset=settings["dataset"])
-    folder.mkdir(parents=True, exist_ok=True)
-    return Run(settings, folder, net, digits, options, initial_state(net, digits, options))
+    settings = {**settings, "epochs": options.epochs_for(len(digits.train_images))}
+    state = initial_state(net, digits, options)
+    return Run(settings, _claim(folder), net, digits, options, state)
 
 
 def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
@@ -113,8 +109,8 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     """
     path = folder / "checkpoint.npz"
     state, about = load_checkpoint(path)
-    settings = about.get("settings", {})
-    if settings.keys() != DEFAULTS.keys():
+    settings = about.get("settings")
+    if not isinstance(settings, dict) or settings.keys() != DEFAULTS.keys():
         raise CheckpointError(f"{path} was not written by this command; start a fresh run")
     for name, value in given.items():
         if name != "data" and value != settings[name]:
@@ -123,14 +119,18 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
                 "leave the option out, or start a fresh run"
             )
     settings |= given
-    net, options = _build(settings)
-    digits = load_mnist(settings["data"], dataset=settings["dataset"])
+    try:
+        net, options = _build(settings)
+        digits = load_mnist(settings["data"], dataset=settings["dataset"])
+    except TypeError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
     run = Run(settings, folder, net, digits, options, state)
-    if run.about["data"] != about["data"] or run.about["images"] != about["images"]:
-        raise CheckpointError(
-            f"{path} was trained on {about['data']} ({about['images']:,} images), and here is "
-            f"{digits.name} ({len(digits.train_images):,} images)"
-        )
+    for name in ("data", "images"):
+        if run.about[name] != about.get(name):
+            raise CheckpointError(
+                f"{path} was trained on other data: {name} are {about.get(name)} there "
+                f"and {run.about[name]} here; name the folder with --data"
+            )
     check_fits(path, state, initial_state(net, digits, options))
     return run
 
@@ -138,3 +138,23 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
 def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
     options = Options(**{name: settings[name] for name in asdict(DEFAULT_OPTIONS)})
     return tiny_net(settings["ratio"]), options
+
+
+def _check_free(folder: Path | None) -> None:
+    """Refuse a folder in which something stands, before any work is done."""
+    if folder and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
+
+
+def _claim(folder: Path | None) -> Path:
+    """Create the folder; without one the first of runs/1, runs/2, ... that nobody has."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    number = 1
+    while True:
+        try:
+            (numbered := Path("runs", str(number))).mkdir(parents=True)
+            return numbered
+        except FileExistsError:
+            number += 1
