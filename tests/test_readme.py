@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digits_on_disk import contents, register, write
 
 import numpy_se as se
 from numpy_se import figures, gates, nets
+from numpy_se.train.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MODULES = (se, figures, gates, nets)
-BLOCK, NET, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCK, NET, TRAINED, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def run(code: str) -> dict[str, Any]:
@@ -38,6 +40,19 @@ def test_the_net_has_gates_and_gradients() -> None:
     assert names["gates"].shape == (8, 32)
     assert names["grads"].keys() == names["params"].keys()
     assert "se.w1" in names["grads"]
+
+
+def test_a_trained_net_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    register(monkeypatch, contents())
+    write(tmp_path / "files", contents())
+    monkeypatch.setenv("NUMPY_SE_DATA", str(tmp_path / "files"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["--epochs", "1"]) == 0
+    names = run(TRAINED)
+    assert names["x"].shape == (5, 1, 28, 28)
+    assert "[0 1 2 3 4]" in capsys.readouterr().out
 
 
 def test_the_check_prints_what_it_says(capsys: Any) -> None:

@@ -193,6 +193,8 @@ def test_runs_are_numbered_and_never_overwritten(folder: Path, capsys: Any) -> N
     before = Path("runs/1/params.npz").read_bytes()
     assert main(["--out", "runs/1"]) == 1
     assert "runs/1 is in use" in capsys.readouterr().err
+    assert main(["--out", "runs/1/params.npz"]) == 1
+    assert "runs/1/params.npz is a file; name a folder" in capsys.readouterr().err
     assert Path("runs/1/params.npz").read_bytes() == before
 
 
@@ -206,6 +208,8 @@ def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, cap
     wrong = {
         ("--ratio", "64"): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
         ("--data", str(empty)): "has no file train-images-idx3-ubyte.gz; it wants the four files",
+        ("--data", ""): "has no file train-images-idx3-ubyte.gz; it wants the four files",
+        ("--epochs", "1000000000000"): "Unable to allocate",
         ("--epochs", "0"): "epochs is 0; it wants at least 1",
         ("--lr", "-1"): "lr is -1.0; it wants a positive number",
         (
@@ -264,9 +268,9 @@ def test_a_damaged_checkpoint_is_refused(folder: Path, capsys: Any) -> None:
 def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> None:
     _, out = run()
     assert main(["--resume", str(out), "--ratio", "8"]) == 1
-    assert "is of a run with ratio 4.0, not 8.0" in capsys.readouterr().err
+    assert "is of a run with --ratio 4.0, not with --ratio 8.0;" in capsys.readouterr().err
     assert main(["--resume", str(out), "--no-se"]) == 1
-    assert "is of a run with ratio 4.0, not None" in capsys.readouterr().err
+    assert "is of a run with --ratio 4.0, not with --no-se;" in capsys.readouterr().err
 
     state, about = checkpoint_of(out)
     about["settings"]["ratio"] = 8.0
@@ -370,23 +374,24 @@ def test_the_figures_show_what_they_are_given() -> None:
     labels = np.arange(40) % 10
     gates = {"se1": rng.random((40, 4)), "se2": rng.random((40, 6)) - 0.5}
     figure = class_gates(gates, labels, "0123456789", "title")
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 5  # the last one is the colour bar
     for row, values in enumerate(gates.values()):
         left, right = figure.axes[2 * row : 2 * row + 2]
         means = class_means(values, labels)
         for k in range(10):
             np.testing.assert_allclose(left.lines[k].get_ydata(), means[k])
-            np.testing.assert_allclose(right.lines[k].get_ydata(), means[k] - means.mean(axis=0))
+        shown = np.asarray(right.images[0].get_array())
+        np.testing.assert_allclose(shown, means - means.mean(axis=0))
         low, high = left.get_ylim()
         assert low < means.min()
         assert high > means.max()
 
     losses, accuracies = np.linspace(2, 0.1, 100), np.array([0.5, 0.75])
     curves = learning_curves(losses, accuracies, "title")
-    loss_axes, accuracy_axes = curves.axes
+    loss_axes, error_axes = curves.axes
     np.testing.assert_allclose(loss_axes.lines[0].get_ydata(), losses)
-    np.testing.assert_allclose(accuracy_axes.lines[0].get_ydata(), [50, 75])
-    assert accuracy_axes.get_title(loc="left") == "Test accuracy: 75.00 % at the end"
+    np.testing.assert_allclose(error_axes.lines[0].get_ydata(), [50, 25])
+    assert error_axes.get_title(loc="left") == "Test error: 25.00 % at the end"
 
 
 def test_a_checkpoint_of_other_data_or_format_is_refused(folder: Path, capsys: Any) -> None:
@@ -462,7 +467,9 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
 def test_a_finished_run_can_be_resumed_without_harm(folder: Path, capsys: Any) -> None:
     _, out = run()
     before, _ = checkpoint_of(out)
-    assert main(["--resume", str(out), "--ratio", "4", "--data", str(folder)]) == 0
+    again = ["--resume", str(out / "checkpoint.npz"), "--ratio", "4", "--data", str(folder)]
+    assert main([*again, "--epochs", "2"]) == 0
+    assert "the run is finished: nothing is left to train" in capsys.readouterr().out
     assert_same(checkpoint_of(out)[0], before)
 
 

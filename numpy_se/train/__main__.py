@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
         print(run.title)
+        if run.state.step == len(run.state.losses):
+            print("the run is finished: nothing is left to train")
         state = train(run.net, run.digits, run.options, state=run.state, save=run.save)
         run.write_results(state)
         try:
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:  # matplotlib's own settings and fonts can fail in many ways
             print(f"no figures, as matplotlib failed: {error}")
         print(f"final test accuracy {100 * state.accuracies[-1]:.2f} % on {run.digits.name}")
+        if state.accuracies[-1] < 0.2:
+            print("the net has not learned (chance is 10 %): lower --lr, or train longer")
         print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
     except KeyboardInterrupt:
         how = ""

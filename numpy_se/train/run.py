@@ -107,6 +107,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     ``given`` holds settings that the user repeats; apart from the data folder they must be those
     of the run. Raises CheckpointError when the checkpoint is damaged or of another run, DataError.
     """
+    folder = folder.parent if folder.name == "checkpoint.npz" else folder
     path = folder / "checkpoint.npz"
     state, about = load_checkpoint(path)
     settings = about.get("settings")
@@ -115,8 +116,8 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     for name, value in given.items():
         if name != "data" and value != settings[name]:
             raise CheckpointError(
-                f"{path} is of a run with {name} {settings[name]}, not {value}; "
-                "leave the option out, or start a fresh run"
+                f"{path} is of a run with {_as_option(name, settings[name])}, not with "
+                f"{_as_option(name, value)}; leave the option out, or start a fresh run"
             )
     settings |= given
     try:
@@ -140,9 +141,15 @@ def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
     return tiny_net(settings["ratio"]), options
 
 
+def _as_option(name: str, value: Any) -> str:
+    return "--no-se" if name == "ratio" and value is None else f"--{name.replace('_', '-')} {value}"
+
+
 def _check_free(folder: Path | None) -> None:
     """Refuse a folder in which something stands, before any work is done."""
-    if folder and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder and folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file; name a folder for the results")
+    if folder and folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
 
 
