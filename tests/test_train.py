@@ -286,12 +286,16 @@ def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step": 9}, "losses do not reach step 9"),
-        ({"step": -1}, "losses do not reach step -1"),
-        ({"losses": np.full(8, np.nan)}, "losses do not reach step 8"),
-        ({"accuracies": np.full(2, np.nan)}, "accuracies do not reach step 8"),
-        ({"accuracies": np.ones(3)}, "accuracies is (3,) float64 there and (2,) float64"),
-        ({"rule_state": {"more": np.ones(3)}}, "is absent there"),
+        (lambda s: {"step": 9}, "losses do not reach step 9"),
+        (lambda s: {"step": -1}, "losses do not reach step -1"),
+        (lambda s: {"losses": np.full(8, np.nan)}, "losses do not reach step 8"),
+        (lambda s: {"accuracies": np.full(2, np.nan)}, "accuracies do not reach step 8"),
+        (lambda s: {"accuracies": np.ones(3)}, "accuracies is (3,) float64 there and (2,) float64"),
+        (lambda s: {"rule_state": {}}, "is absent there"),
+        (
+            lambda s: {"params": {**s.params, "more": np.ones(3)}},
+            "params/more is (3,) float64 there and absent in this run",
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_add_up_is_refused(
@@ -299,7 +303,7 @@ def test_a_checkpoint_that_does_not_add_up_is_refused(
 ) -> None:
     _, out = run()
     state, about = checkpoint_of(out)
-    save_checkpoint(out / "checkpoint.npz", replace(state, **change), about)
+    save_checkpoint(out / "checkpoint.npz", replace(state, **change(state)), about)
     assert main(["--resume", str(out)]) == 1
     assert message in capsys.readouterr().err
 
