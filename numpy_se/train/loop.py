@@ -31,8 +31,8 @@ class Options:
     """
 
     epochs: int | None = None
-    batch_size: int = 128
-    lr: float = 0.1
+    batch_size: int = 64
+    lr: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
