@@ -121,7 +121,7 @@ def _broken_promises(
 ) -> str:
     """Say which promise of the contract the op breaks before any number is compared, or nothing."""
     for number, (arg, after) in enumerate(zip(args, own, strict=True)):
-        if not np.array_equal(arg, after):
+        if not np.array_equal(arg, after, equal_nan=True):
             return f"argument {number} was changed by the op"
     if not np.array_equal(dy, own_dy):
         return "dy was changed by backward"
