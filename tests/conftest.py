@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-settings.register_profile("default", deadline=None, max_examples=25)
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=25)
+settings.register_profile("default", deadline=None, max_examples=20)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=20)
 settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "default")
