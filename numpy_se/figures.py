@@ -34,13 +34,14 @@ CLASS_COLORS = (
 def learning_curves(losses: Array, accuracies: Array, title: str) -> Figure:
     """Draw the loss of every step and the test error after every epoch, on log axes.
 
-    losses (steps,), accuracies (epochs,) from 0 to 1. No error is drawn as 0.01 %.
+    losses (steps,), accuracies (epochs,) from 0 to 1. A loss of 0 is drawn as 1e-6, no error as
+    0.01 %.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     epochs = len(accuracies)
-    errors = np.maximum(100 * (1 - accuracies), 0.01)
+    losses, errors = np.maximum(losses, 1e-6), np.maximum(100 * (1 - accuracies), 0.01)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)

@@ -27,7 +27,7 @@ from numpy_se.ops import (
     relu,
     sigmoid,
 )
-from numpy_se.se import Rule, UnaryOp, excitation, reduced_width, squeeze_excite
+from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width, squeeze_excite
 
 Params: TypeAlias = dict[str, Array]
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]
@@ -104,7 +104,7 @@ class SqueezeExcite:
 
     channels: int
     ratio: float = 16
-    rule: Rule = "paper"
+    rule: WidthRule = "paper"
     bias: bool = False
     squeeze: UnaryOp = global_avg_pool
     gate: UnaryOp = sigmoid

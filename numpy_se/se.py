@@ -132,10 +132,10 @@ def squeeze_excite(
     return y, backward
 
 
-Rule = Literal["paper", "timm", "efficientnet"]
+WidthRule = Literal["paper", "timm", "efficientnet"]
 
 
-def reduced_width(channels: int, ratio: float = 16, rule: Rule = "paper") -> int:
+def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -> int:
     """Compute R, the width of the bottleneck, from the channels C and the reduction ratio r.
 
         "paper"          C // r, refused when it is 0

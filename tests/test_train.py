@@ -386,6 +386,8 @@ def test_the_figures_show_what_they_are_given() -> None:
     losses, accuracies = np.linspace(2, 0.1, 100), np.array([0.5, 0.75])
     curves = learning_curves(losses, accuracies, "title")
     loss_axes, error_axes = curves.axes
+    perfect = learning_curves(np.zeros(3), np.ones(1), "title").axes
+    assert [axes.lines[0].get_ydata()[0] for axes in perfect] == [1e-6, 0.01]
     np.testing.assert_allclose(loss_axes.lines[0].get_ydata(), losses)
     np.testing.assert_allclose(error_axes.lines[0].get_ydata(), [50, 25])
     assert error_axes.get_title(loc="left") == "Test error: 25.00 % at the end"
