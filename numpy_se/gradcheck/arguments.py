@@ -1,0 +1,239 @@
+"""The arguments of an operation: which of their axes belong together, and values for them.
+
+A mistake that is invisible at one size shows at another: 1/(H*H) is 1/(H*W) on a square map. So the
+checker wants to know which axes have one size by necessity, and draws arrays of other sizes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from numpy_se.gradcheck.promises import is_float
+from numpy_se.gradcheck.slopes import Op
+
+SIZES = {"N": 2, "C": 3, "H": 5, "W": 4, "R": 3, "F": 3, "KH": 2, "KW": 3, "K": 3, "I": 4, "O": 3}
+TRIES = 20  # draws of sizes
+
+Shapes = str | Mapping[str, Sequence[int | str]]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Names, kinds and axes of the arguments of an operation, and a size for each axis.
+
+    A kind is "float", "positive", "int", or "held" for what is passed on as it is (``held``).
+    Equal letters are axes of equal sizes.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    axes: tuple[tuple[str, ...], ...]
+    sizes: Mapping[str, int]
+    held: tuple[Any, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(self.sizes[axis] for axis in axes) for axes in self.axes)
+
+    @property
+    def anonymous(self) -> bool:
+        """True when it is not known which axes belong together."""
+        return any(".shape[" in axis for axis in self.sizes)
+
+    def resized(self, sizes: Mapping[str, int]) -> Arguments:
+        return replace(self, sizes={**self.sizes, **sizes})
+
+    def draw(self, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Draw an array for each argument: normally distributed, labels below their bound.
+
+        A label is below the last size of the first argument, which for logits is the number of
+        classes.
+        """
+        drawn: list[Any] = []
+        for kind, shape, held in zip(self.kinds, self.shapes, self.held, strict=True):
+            if kind == "held":
+                drawn.append(held)
+            elif kind == "int":
+                drawn.append(rng.integers(0, self.shapes[0][-1], shape))
+            else:
+                values = rng.standard_normal(shape)
+                drawn.append(np.abs(values) + 0.25 if kind == "positive" else values)
+        return tuple(drawn)
+
+
+def at_large(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Make the arguments larger, so that they reach all pieces of a function such as a clip."""
+    return tuple(4 * a if is_float(a) else a for a in args)
+
+
+def forward_runs(op: Op, arguments: Arguments) -> bool:
+    """Tell whether the forward pass takes arguments of these sizes, and gives finite numbers."""
+    try:
+        y, _ = op(*arguments.draw(np.random.default_rng(0)))
+        return np.size(y) > 0 and bool(np.isfinite(y).all())
+    except Exception:  # whatever an operation says to sizes that it does not take
+        return False
+
+
+def backward_runs(op: Op, arguments: Arguments) -> bool:
+    """Tell whether the forward pass runs, and backward gives gradients of the right shapes."""
+    args = arguments.draw(np.random.default_rng(0))
+    try:
+        y, backward = op(*args)
+        grads = backward(np.ones_like(y))
+        grads = grads if isinstance(grads, tuple | list) else (grads,)
+        wanted = [a.shape for a in args if is_float(a)]
+        return np.size(y) > 0 and [np.shape(g) for g in grads] == wanted
+    except Exception:
+        return False
+
+
+def in_domain(arguments: Arguments, runs: Callable[[Arguments], bool]) -> Arguments:
+    """Draw some arguments positive where the operation takes no others, such as variances."""
+    if runs(arguments):
+        return arguments
+    floats = [i for i, kind in enumerate(arguments.kinds) if kind == "float"]
+    for count in (1, 2, len(floats)):
+        for chosen in combinations(floats, count):
+            kinds = tuple(
+                "positive" if i in chosen else kind for i, kind in enumerate(arguments.kinds)
+            )
+            if runs(positive := replace(arguments, kinds=kinds)):
+                return positive
+    return arguments
+
+
+def other_sizes(
+    arguments: Arguments, runs: Callable[[Arguments], bool], rng: np.random.Generator, count: int
+) -> Iterator[Arguments]:
+    """Give up to ``count`` arguments of other sizes, 2 to 5, at which the operation runs."""
+    axes = sorted(arguments.sizes)
+    for attempt in range(TRIES):
+        sizes = {axis: int(rng.integers(2, 6)) for axis in axes}
+        if attempt % 2:  # where not all axes can be changed, some can
+            kept = [axis for axis in axes if rng.random() < 0.5]
+            sizes |= {axis: arguments.sizes[axis] for axis in kept}
+        changed = arguments.resized(sizes)
+        if changed.sizes != arguments.sizes and runs(changed):
+            yield changed
+            count -= 1
+        if count == 0:
+            return
+
+
+def at_ties(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Round the arguments to halves. Ties and zeros, where the kinks lie, become frequent."""
+    return tuple(np.round(2 * a) / 2 if is_float(a) else a for a in args)
+
+
+def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> Arguments:
+    """Describe given arguments. Every axis gets a letter of its own; ``related`` unites them."""
+    named = _names(names, op, len(args))
+    kinds, axes, sizes = [], [], {}
+    for name, a in zip(named, args, strict=True):
+        integer = isinstance(a, np.ndarray) and a.dtype.kind in "iu"
+        positive = is_float(a) and a.size > 1 and bool((a > 0).all())
+        kinds.append("int" if integer else "positive" if positive else "float" if is_float(a) else "held")
+        shape = a.shape if integer or is_float(a) else ()
+        axes.append(tuple(f"{name}.shape[{k}]" for k in range(len(shape))))
+        sizes |= dict(zip(axes[-1], shape, strict=True))
+    return Arguments(named, tuple(kinds), tuple(axes), sizes, args)
+
+
+def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Arguments:
+    """Describe arguments by their axes, as letters or sizes.
+
+        "N C H W, R C, C R"    or    {"x": "N C H W".split(), "w1": (3, 4), "labels": ("int", 4)}
+
+    ``int`` in front stands for whole numbers (labels). Letters are axes that belong together;
+    the size is chosen here. Raises ValueError for what does not read as shapes.
+    """
+    if isinstance(shapes, str):
+        terms: list[Sequence[int | str]] = [term.split() for term in shapes.split(",")]
+        named = _names(names, op, len(terms))
+    else:
+        terms, named = list(shapes.values()), tuple(shapes)
+    kinds = tuple("int" if term and term[0] == "int" else "float" for term in terms)
+    axes: list[tuple[str, ...]] = []
+    sizes: dict[str, int] = {}
+    for name, kind, term in zip(named, kinds, terms, strict=True):
+        own = []
+        for place, axis in enumerate(term[1:] if kind == "int" else term):
+            if axis == "...":
+                own += ["A", "B"]
+            elif isinstance(axis, str) and axis.isidentifier():
+                own.append(axis)
+            elif isinstance(axis, int | np.integer) and axis >= 1:
+                own.append(f"{name}.shape[{place}]")
+                sizes[own[-1]] = int(axis)
+            else:
+                raise ValueError(f"gradcheck: shapes: {name} has an axis {axis!r}; it wants a size "
+                                 "of at least 1 or a letter")
+        axes.append(tuple(own))
+        for letter in own:
+            sizes.setdefault(letter, SIZES.get(letter, 2 + len(sizes) % 4))
+    return Arguments(named, kinds, tuple(axes), sizes, (None,) * len(terms))
+
+
+def related(arguments: Arguments, runs: Callable[[Arguments], bool]) -> Arguments:
+    """Find out which axes belong together, by changing sizes and seeing what still runs.
+
+    An axis that may change alone is free. Otherwise the smallest set of axes of equal size that
+    may change together gets one letter. What never runs keeps its size. Letters that were given
+    stay.
+    """
+    letter = {(i, k): axis for i, own in enumerate(arguments.axes) for k, axis in enumerate(own)}
+    size = {place: arguments.sizes[axis] for place, axis in letter.items()}
+    waiting = [place for place, axis in letter.items() if ".shape[" in axis]
+    if not waiting:
+        return arguments
+    while waiting:
+        first, *rest = waiting
+        equal = [place for place in rest if size[place] == size[first]][:6]
+        for together in (
+            (first, *more) for m in range(len(equal) + 1) for more in combinations(equal, m)
+        ):
+            if runs(arguments.resized({letter[place]: size[first] + 1 for place in together})):
+                letter |= dict.fromkeys(together, letter[first])
+                waiting = [place for place in waiting if place not in together]
+                break
+        else:
+            waiting.remove(first)
+    return _with_field_names(arguments, letter, size)
+
+
+def _with_field_names(
+    arguments: Arguments, letter: dict[tuple[int, int], str], sizes: dict[tuple[int, int], int]
+) -> Arguments:
+    """Call the axes of images N, C, H, W and those of a kernel F, KH, KW."""
+    field_names: dict[str, str] = {}
+    images = [i for i, own in enumerate(arguments.axes) if len(own) == 4]
+    wanted = [("N",)] if not images else [("N", "C", "H", "W"), ("F", "C", "KH", "KW")]
+    for i, words in zip(images or [0], wanted, strict=False):
+        for k, word in enumerate(words):
+            if (i, k) in letter and word not in field_names.values():
+                field_names.setdefault(letter[i, k], word)
+    axes = tuple(
+        tuple(field_names.get(letter[i, k], letter[i, k]) for k in range(len(own)))
+        for i, own in enumerate(arguments.axes)
+    )
+    named = {axes[i][k]: size for (i, k), size in sizes.items()}
+    return replace(arguments, axes=axes, sizes=named)
+
+
+def _names(names: Sequence[str] | None, op: Op, count: int) -> tuple[str, ...]:
+    """The names of the arguments: as given, else those of the function's parameters."""
+    if names is not None:
+        if len(names) != count:
+            raise ValueError(f"gradcheck: names has {len(names)} entries; it wants {count}")
+        return tuple(names)
+    parameters = list(inspect.signature(op).parameters.values())
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = [f"arg{number}" for number in range(len(positional), count)]
+    return tuple([*positional, *rest][:count])

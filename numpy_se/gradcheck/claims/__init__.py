@@ -1,0 +1,37 @@
+"""What a wrong gradient may be instead of the right one, for any operation.
+
+Each claim is an equation between what backward gave and what it would give if somebody had made
+this one mistake. A claim that holds at all sizes that were tried is a cause. So a factor 20 is not
+taken for H*W when it is 4*C.
+"""
+
+from __future__ import annotations
+
+from numpy_se.gradcheck.claims.common import Claims, Gradient, factors, holds, scaled
+from numpy_se.gradcheck.claims.shape import of_shape
+from numpy_se.gradcheck.claims.value import (
+    of_constants,
+    of_order,
+    of_places,
+    of_upstream,
+    of_values,
+)
+
+__all__ = ["Claims", "Gradient", "factors", "generic", "holds", "scaled", "simple"]
+
+
+def simple(g: Gradient) -> Claims:
+    """Claims that leave nothing to explain: a wrong shape, a constant factor, ``dy`` misused."""
+    if g.given.shape != g.right.shape:
+        yield from of_shape(g)
+    else:
+        yield from of_constants(g)
+        yield from of_upstream(g)
+
+
+def generic(g: Gradient) -> Claims:
+    """Further claims that need no knowledge of the operation."""
+    if g.given.shape == g.right.shape:
+        yield from of_places(g)
+        yield from of_order(g)
+        yield from of_values(g)

@@ -1,0 +1,88 @@
+"""Claims about a gradient of the wrong shape: summed too little or too often, turned, not cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations, product
+
+import numpy as np
+
+from numpy_se.contract import Array
+from numpy_se.gradcheck.claims.common import Claims, Gradient
+
+
+def of_shape(g: Gradient) -> Claims:
+    """Yield what can have given ``g`` its wrong shape."""
+    given, right = g.given, g.right
+    if given.size == right.size:
+        if [n for n in given.shape if n > 1] == [n for n in right.shape if n > 1]:
+            yield "axes of size 1 are kept", given.reshape(right.shape), right
+        for order in permutations(range(right.ndim)):
+            if order != tuple(range(right.ndim)):
+                moved = " and ".join(g.axes[k] for k in range(right.ndim) if order[k] != k)
+                turned = "it is transposed" if right.ndim == 2 else f"its axes {moved} are swapped"
+                yield turned, given, right.transpose(order)
+    yield from _not_summed(g)
+    yield from _not_spread(g)
+    yield from _too_often(g)
+    if given.ndim == right.ndim and all(np.array(given.shape) >= right.shape):
+        for start in {0, 1, 2, *(np.array(given.shape) - right.shape) // 2}:
+            inner = tuple(
+                slice(int(start) * (a != b), int(start) * (a != b) + b)
+                for a, b in zip(given.shape, right.shape, strict=True)
+            )
+            yield "the padding is not cropped", given[inner], right
+
+
+def _not_summed(g: Gradient) -> Claims:
+    for count in range(1, g.given.ndim + 1):
+        for axes in combinations(range(g.given.ndim), count):
+            total, mean = g.given.sum(axis=axes), g.given.mean(axis=axes)
+            if total.size == g.right.size:
+                for over in _letters(g, axes):
+                    yield f"it is not summed over {over}", total.reshape(g.right.shape), g.right
+                    words = f"it is not summed over {over}, and too large by the size of it"
+                    yield words, mean.reshape(g.right.shape), g.right
+
+
+def _letters(g: Gradient, axes: tuple[int, ...]) -> Iterator[str]:
+    """Name axes of a given gradient by all letters that have their size."""
+    sizes = {**g.sizes, **dict(zip(g.y_axes, g.y.shape, strict=True))}
+    fitting = [[x for x, size in sizes.items() if size == g.given.shape[k]] for k in axes]
+    for letters in product(*fitting):
+        if len(set(letters)) == len(letters):
+            yield " ".join(letters)
+
+
+def _not_spread(g: Gradient) -> Claims:
+    """The right gradient is the same for all of some axes, and was given once."""
+    for count in range(1, g.right.ndim):
+        for axes in combinations(range(g.right.ndim), count):
+            once = g.right.mean(axis=axes, keepdims=True)
+            if np.allclose(once, g.right, rtol=1e-6):
+                over = " ".join(g.axes[k] for k in axes)
+                for size, how in ((1, ""), (g.right.size // once.size, f", nor divided by {over}")):
+                    for one in (once, once.squeeze(axes)):
+                        yield f"it is not spread over {over}{how}", g.given, one * size
+
+
+def _too_often(g: Gradient) -> Claims:
+    for count in range(1, g.right.ndim + 1):
+        for axes in combinations(range(g.right.ndim), count):
+            over = " ".join(g.axes[k] for k in axes)
+            for keep in (False, True):
+                total: Array = g.right.sum(axis=axes, keepdims=keep)
+                yield f"it is summed over {over} too often", g.given, total
+                mean = g.right.mean(axis=axes, keepdims=keep)
+                yield f"it is averaged over {over}", g.given, mean
+    yield from sum_of_dy(g)
+
+
+def sum_of_dy(g: Gradient) -> Claims:
+    """The right gradient is a sum of ``dy`` over some axes; this is one over others."""
+    every = range(g.dy.ndim)
+    sums = {axes: g.dy.sum(axis=axes) for n in every for axes in combinations(every, n + 1)}
+    if any(s.shape == g.right.shape and np.allclose(s, g.right) for s in sums.values()):
+        for axes, total in sums.items():
+            over = " ".join(g.y_axes[k] for k in axes)
+            yield f"it is the sum of dy over {over}: the wrong axis", g.given, total

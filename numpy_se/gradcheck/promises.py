@@ -1,0 +1,138 @@
+"""What an operation promises besides right numbers: the guards that come before any difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numpy_se.contract import Array, run_op
+from numpy_se.gradcheck.slopes import Op
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an operation at ``args``, with a random upstream gradient ``dy``.
+
+    ``grads`` is what backward gave, one entry for each float argument or another number of them;
+    it is empty where backward raised. ``broken`` says which promises were not kept.
+    """
+
+    args: tuple[Any, ...]
+    y: Array
+    dy: Array
+    grads: tuple[Any, ...]
+    broken: tuple[str, ...]
+
+
+def copies(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Copy the arrays among the arguments, for an operation that may change them."""
+    return tuple(a.copy() if isinstance(a, np.ndarray) else a for a in args)
+
+
+def is_float(a: Any) -> bool:
+    """Tell whether an argument has a gradient. Labels, options and None have none."""
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Generator) -> Run:
+    """Run the operation forward and backward, several times, and note every broken promise.
+
+    Raises TypeError when the operation gives no ``y, backward`` with a float64 ``y``, ValueError
+    when ``y`` is not finite, and whatever the forward pass raises.
+    """
+    own = copies(args)
+    y, backward = run_op("gradcheck: op", op, *own)
+    if not isinstance(y, np.ndarray | np.floating):
+        raise TypeError(f"gradcheck: y is a {type(y).__name__}; it wants a NumPy array")
+    if y.dtype != np.float64:
+        raise TypeError(f"gradcheck: y is {y.dtype}; it wants float64, as the arguments are")
+    if not np.isfinite(y).all():
+        raise ValueError("gradcheck: y is not finite; choose other arguments")
+    before, dy = np.array(y), np.asarray(rng.standard_normal(y.shape))
+    broken = [f"the op changes {n}" for n, a, b in zip(names, args, own, strict=True) if _new(a, b)]
+    broken += [f"y shares memory with {n}" for n, a in zip(names, own, strict=True) if _share(y, a)]
+    if not _close(before, op(*own)[0]):
+        broken.append("the op gives another y when it is called again with the same arguments")
+
+    floats = [n for n, a in zip(names, args, strict=True) if is_float(a)]
+    upstream = dy.copy() if isinstance(y, np.ndarray) else np.float64(dy)
+    try:
+        given = backward(upstream)
+    except Exception as error:
+        broken.append(f"backward raises {type(error).__name__}: {error}")
+        return Run(args, before, dy, (), tuple(broken))
+    results = tuple(given) if isinstance(given, tuple | list) else (given,)
+    grads = tuple(np.array(g) if isinstance(g, np.ndarray | np.floating) else g for g in results)
+    if len(grads) != len(floats):
+        broken.append(f"backward gives {len(grads)} gradients; it wants {len(floats)}, for "
+                      + ", ".join(floats))
+    broken += [
+        f"backward changes {n}"
+        for n, a, b in [("dy", dy, upstream), ("y", before, y), *zip(names, args, own, strict=True)]
+        if _new(a, b) and f"the op changes {n}" not in broken
+    ]
+    titles = [f"d{n}" for n in floats] if len(grads) == len(floats) else ["a gradient"] * len(grads)
+    kept = [("dy", upstream), ("y", y), *zip(names, own, strict=True)]
+    for place, (title, g) in enumerate(zip(titles, results, strict=True)):
+        others = kept + list(zip(titles[:place], results[:place], strict=True))
+        broken += [f"{title} shares memory with {n}" for n, a in others if _share(g, a)]
+    broken += _when_repeated(op, backward, args, dy, results, grads)
+    return Run(args, before, dy, grads, tuple(broken))
+
+
+def _when_repeated(
+    op: Op,
+    backward: Callable[..., Any],
+    args: tuple[Any, ...],
+    dy: Array,
+    results: tuple[Any, ...],
+    first: tuple[Any, ...],
+) -> list[str]:
+    """Call backward again, at once and behind another forward call. It must give the same."""
+
+    def again(dy: Array) -> tuple[Any, ...]:
+        given = backward(dy.copy() if dy.ndim else np.float64(dy))
+        return tuple(given) if isinstance(given, tuple | list) else (given,)
+
+    try:
+        second = again(dy)
+        again(-2 * dy)
+        if any(_new(a, b) for a, b in zip(first, results, strict=True)):
+            return ["backward writes into the gradients that its first call gave"]
+        if not _all_close(first, second):
+            doubled = tuple(2 * g if isinstance(g, np.ndarray) else g for g in first)
+            return [
+                "backward adds to the gradients of its first call"
+                if any(_close(a, b) and not _close(a, c)
+                       for a, b, c in zip(second, doubled, first, strict=True))
+                else "backward gives other gradients when it is called again with the same dy"
+            ]
+        op(*(0.5 * np.flip(a) if is_float(a) else a for a in args))
+        if not _all_close(first, again(dy)):
+            return ["backward uses what a later forward call has overwritten"]
+    except Exception as error:
+        return [f"backward raises {type(error).__name__} when it is called again: {error}"]
+    return []
+
+
+def _new(a: Any, b: Any) -> bool:
+    return isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _share(a: Any, b: Any) -> bool:
+    both = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    return both and bool(np.shares_memory(a, b))
+
+
+def _close(a: Any, b: Any) -> bool:
+    """Equal but for the rounding of a sum in another order."""
+    if not isinstance(a, np.ndarray) or np.shape(a) != np.shape(b):
+        return not isinstance(a, np.ndarray)
+    return bool(np.allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(a).max(initial=0), equal_nan=True))
+
+
+def _all_close(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return len(a) == len(b) and all(map(_close, a, b))

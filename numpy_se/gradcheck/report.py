@@ -1,0 +1,148 @@
+"""What a gradient check found, for people, for tests and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from numpy_se.gradcheck.arguments import Arguments
+from numpy_se.gradcheck.diagnosis import Diagnosis, diagnose
+from numpy_se.gradcheck.sample import Sample, Wrong
+from numpy_se.gradcheck.slopes import Op
+
+Verdict = Literal["ok", "wrong", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What ``gradcheck`` found.
+
+    ``broken`` are promises of the contract that were not kept, ``wrong`` the gradients that are
+    wrong. ``limits`` says what the given arguments cannot show. ``checked`` counts the entries (or
+    directions) that were compared, and ``at_kinks`` those of them that lie at a kink, where
+    any slope between the two sides passes. ``resolution`` is, for each gradient, the error of one
+    entry below which it would not be seen.
+
+    The diagnosis is made when it is asked for: by ``diagnosis``, ``str``, or ``to_dict``.
+    """
+
+    broken: tuple[str, ...]
+    wrong: tuple[Wrong, ...]
+    limits: tuple[str, ...]
+    checked: int
+    at_kinks: int
+    resolution: dict[str, float]
+    op: Op = field(repr=False)
+    arguments: Arguments = field(repr=False)
+    failing: Sample | None = field(repr=False, default=None)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.broken or self.wrong:
+            return "wrong"
+        return "ok" if self.checked > self.at_kinks else "inconclusive"
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is wrong and some entries lie away from kinks."""
+        return self.verdict == "ok"
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """The causes that the wrong gradients are consistent with; None when nothing is wrong."""
+        return diagnose(self.op, self.arguments, self.failing) if self.failing else None
+
+    @cached_property
+    def headline(self) -> str:
+        """The first line of the report."""
+        return self._lines[0]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        counts = f"{self.checked} entries checked, {self.at_kinks} of them at kinks"
+        limits = [f"  not shown: {limit}" for limit in self.limits]
+        if self.verdict == "ok":
+            finest = max(self.resolution.values(), default=0.0)
+            seen = f"an error of {finest:.1g} in one entry would be seen"
+            return [f"ok: all gradients agree with differences: {counts}; {seen}", *limits]
+        if self.diagnosis is None:
+            return [f"inconclusive: {counts}; choose other inputs", *limits]
+        lines = [*self.broken, *map(str, self.diagnosis.causes)]
+        lines += [f"  {wrong}" for wrong in self.wrong]
+        wrong = {w.name for w in self.wrong}
+        if right := [name for name in self.resolution if name not in wrong]:
+            lines.append(f"  right: {', '.join(right)}")
+        lines += [f"  smallest failing input: {self._smallest_shapes()}"]
+        lines += [f"  reproduce: {self.reproduce}", f"  {counts}"]
+        return lines + limits
+
+    def _smallest_shapes(self) -> str:
+        assert self.diagnosis
+        named = zip(self.arguments.names, self.diagnosis.smallest.run.args, strict=True)
+        return ", ".join(f"{n} {a.shape}" for n, a in named if isinstance(a, np.ndarray))
+
+    @property
+    def reproduce(self) -> str:
+        """One line of Python that shows the error at the smallest arguments; "" without one."""
+        if self.diagnosis is None:
+            return ""
+        title = getattr(self.op, "__name__", "op")
+        args = ", ".join(map(_literal, self.diagnosis.smallest.run.args))
+        return f"gradcheck({title if title.isidentifier() else 'op'}, {args})"
+
+    def raise_if_failed(self) -> None:
+        """Raise GradientError, an AssertionError with this report, unless all is ok."""
+        if not self.ok:
+            raise GradientError(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as plain numbers, strings, lists and dicts, ready for JSON."""
+        causes = self.diagnosis.causes if self.diagnosis else ()
+        return {
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "broken": list(self.broken),
+            "causes": [{"gradients": [f"d{n}" for n in c.names], "cause": c.text} for c in causes],
+            "wrong": [
+                {
+                    "gradient": w.name,
+                    "fact": w.fact,
+                    "index": None if w.index is None else list(w.index),
+                    "given": None if w.index is None else w.given,
+                    "expected": None if w.index is None else w.expected,
+                }
+                for w in self.wrong
+            ],
+            "limits": list(self.limits),
+            "checked": self.checked,
+            "at_kinks": self.at_kinks,
+            "resolution": self.resolution,
+            "reproduce": self.reproduce,
+        }
+
+
+class GradientError(AssertionError):
+    """A failed gradient check. Its text is the report, which is only made when somebody reads it.
+
+    hypothesis runs a failing test many times to find a small example, and reads the last text only.
+    """
+
+    def __init__(self, report: GradientReport) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+
+def _literal(a: Any) -> str:
+    """An array as an expression of Python."""
+    if not isinstance(a, np.ndarray):
+        return repr(a)
+    return f"np.array({a.tolist()})"
