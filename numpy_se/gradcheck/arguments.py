@@ -139,7 +139,9 @@ def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> A
     for name, a in zip(named, args, strict=True):
         integer = isinstance(a, np.ndarray) and a.dtype.kind in "iu"
         positive = is_float(a) and a.size > 1 and bool((a > 0).all())
-        kinds.append("int" if integer else "positive" if positive else "float" if is_float(a) else "held")
+        kinds.append(
+            "int" if integer else "positive" if positive else "float" if is_float(a) else "held"
+        )
         shape = a.shape if integer or is_float(a) else ()
         axes.append(tuple(f"{name}.shape[{k}]" for k in range(len(shape))))
         sizes |= dict(zip(axes[-1], shape, strict=True))
@@ -173,8 +175,10 @@ def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Argument
                 own.append(f"{name}.shape[{place}]")
                 sizes[own[-1]] = int(axis)
             else:
-                raise ValueError(f"gradcheck: shapes: {name} has an axis {axis!r}; it wants a size "
-                                 "of at least 1 or a letter")
+                raise ValueError(
+                    f"gradcheck: shapes: {name} has an axis {axis!r}; it wants a size "
+                    "of at least 1 or a letter"
+                )
         axes.append(tuple(own))
         for letter in own:
             sizes.setdefault(letter, SIZES.get(letter, 2 + len(sizes) % 4))
@@ -234,6 +238,8 @@ def _names(names: Sequence[str] | None, op: Op, count: int) -> tuple[str, ...]:
             raise ValueError(f"gradcheck: names has {len(names)} entries; it wants {count}")
         return tuple(names)
     parameters = list(inspect.signature(op).parameters.values())
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     rest = [f"arg{number}" for number in range(len(positional), count)]
     return tuple([*positional, *rest][:count])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, permutations
 
@@ -26,6 +26,7 @@ from numpy_se.gradcheck.arguments import (
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
 from numpy_se.gradcheck.mistakes import Known, recognise
 from numpy_se.gradcheck.promises import is_float
+from numpy_se.gradcheck.properties import nonlinear
 from numpy_se.gradcheck.sample import Sample, check_at
 from numpy_se.gradcheck.slopes import Op
 
@@ -40,14 +41,15 @@ class Cause:
 
     names: tuple[str, ...]
     text: str
+    fact: str = ""
 
     def __str__(self) -> str:
         titles = [f"d{name}" for name in self.names]
         listed = " and ".join([", ".join(titles[:-1]), titles[-1]] if titles[1:] else titles)
-        verb = "are" if titles[1:] else "is"
-        if not self.text:
-            return f"{listed} {verb} wrong. Cause unknown: none of the mistakes known here fits."
-        return f"{listed} {verb} wrong. Consistent with: {self.text}."
+        what = f"{listed} {'are' if titles[1:] else 'is'} wrong"
+        if self.text:
+            return f"{what}. Consistent with: {self.text}."
+        return f"{self.fact or what}. Cause unknown: none of the mistakes known here fits."
 
 
 @dataclass(frozen=True)
@@ -60,32 +62,51 @@ class Diagnosis:
 
 def diagnose(op: Op, arguments: Arguments, first: Sample) -> Diagnosis:
     """Look for the causes of what is wrong at the sample ``first``, drawn for ``arguments``."""
-    runs = partial(backward_runs if first.well_shaped else forward_runs, op)
-    arguments = related(arguments, runs)
-    wrong = tuple(w.name[1:] for w in first.wrong)
-    condition = ""
+    arguments = related(arguments, partial(_runs_like(first), op))
+    probes = list(_probes(op, arguments, first))
+    found = {w.name: w for sample in (first, *(s for s, _ in probes)) for w in sample.wrong}
+    wrong = tuple(name for name in first.names if f"d{name}" in found)
+    facts = {name: found[f"d{name}"].fact for name in wrong if found[f"d{name}"].index is None}
+    if probes:
+        causes = tuple(_causes(op, probes, wrong, facts))
+    else:
+        causes = tuple(Cause((name,), "", facts.get(name, "")) for name in wrong)
+    if not first.run.grads:
+        tail = "; backward runs only where sizes are equal"
+        causes = tuple(replace(c, text=c.text and c.text + tail) for c in causes)
+    return Diagnosis(causes, _smallest(op, arguments, first))
+
+
+def _runs_like(first: Sample) -> Callable[[Op, Arguments], bool]:
+    return backward_runs if first.well_shaped else forward_runs
+
+
+def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
+    """The first sample and others, of other sizes, as far as every entry can be measured."""
     if first.run.grads:
-        probes = [(first, arguments)] if first.slopes else []
+        if _complete(first):
+            yield first, arguments
+        runs = partial(_runs_like(first), op)
         others = other_sizes(arguments, runs, np.random.default_rng(0), OTHER_SIZES)
     else:  # backward raises: it may run where all sizes are equal
-        probes = []
-        others = (arguments.resized(dict.fromkeys(arguments.sizes, size)) for size in (3, 4))
-        condition = "; backward runs only where sizes are equal"
+        equal = (dict.fromkeys(arguments.sizes, size) for size in (3, 4))
+        others = map(arguments.resized, equal)
     for number, changed in enumerate(others):
         rng = np.random.default_rng(number)
+        args = changed.draw(rng)
         with suppress(Exception):  # the operation may not take these sizes
-            args = changed.draw(rng)
             sample = check_at(op, changed.names, at_large(args) if number else args, rng)
-            if sample.slopes and sample.run.grads:
-                probes.append((sample, changed))
-    if not first.run.grads:
-        wrong = tuple(dict.fromkeys(w.name[1:] for sample, _ in probes for w in sample.wrong))
-    causes = list(_causes(probes, wrong)) if probes else [Cause(wrong, "")] if wrong else []
-    causes = [Cause(c.names, c.text + condition if c.text else "") for c in causes]
-    return Diagnosis(tuple(causes), _smallest(op, arguments, first))
+            if _complete(sample):
+                yield sample, changed
 
 
-def _causes(probes: list[Probe], wrong: tuple[str, ...]) -> Iterator[Cause]:
+def _complete(sample: Sample) -> bool:
+    return bool(sample.slopes) and len(sample.run.grads) == len(sample.names)
+
+
+def _causes(
+    op: Op, probes: list[Probe], wrong: tuple[str, ...], facts: dict[str, str]
+) -> Iterator[Cause]:
     """Explain all wrong gradients by one mistake, or else each of them by its own."""
     if order := _wrong_order(probes):
         yield Cause(wrong, f"the gradients are in the wrong order: backward gives {order}")
@@ -96,14 +117,20 @@ def _causes(probes: list[Probe], wrong: tuple[str, ...]) -> Iterator[Cause]:
         if text := _one_mistake(probes, known):
             yield Cause(wrong, text)
             return
+        first = probes[0][0]
+        nonlinearity = dict(zip(first.names, nonlinear(op, first.run), strict=True))
         for name in wrong:
             own[name] = (
                 own[name]
                 or _one_mistake(probes, known, only=name)
                 or _claim_that_holds(probes, name, generic)
+                or (nonlinearity[name] and f"it is {nonlinearity[name]}")
             )
-    for text in dict.fromkeys(own.values()):
+    for text in filter(None, dict.fromkeys(own.values())):
         yield Cause(tuple(name for name in wrong if own[name] == text), text)
+    for name in wrong:
+        if not own[name]:
+            yield Cause((name,), "", facts.get(name, ""))
 
 
 def _wrong_order(probes: list[Probe]) -> str:
@@ -122,7 +149,9 @@ def _wrong_order(probes: list[Probe]) -> str:
 def _output_axes(probes: list[Probe]) -> tuple[str, ...]:
     """The letters of the axes of the output: those that have its size at every probe."""
     y = probes[0][0].run.y
-    unknown = ("N", "F", "OH", "OW") if y.ndim == 4 else tuple(f"axis {k} of y" for k in range(y.ndim))
+    unknown = (
+        ("N", "F", "OH", "OW") if y.ndim == 4 else tuple(f"axis {k} of y" for k in range(y.ndim))
+    )
     letters = []
     for k in range(y.ndim):
         fitting = [
@@ -134,9 +163,7 @@ def _output_axes(probes: list[Probe]) -> tuple[str, ...]:
     return tuple(letters)
 
 
-def _claim_that_holds(
-    probes: list[Probe], name: str, claims: Callable[[Gradient], Claims]
-) -> str:
+def _claim_that_holds(probes: list[Probe], name: str, claims: Callable[[Gradient], Claims]) -> str:
     """The first claim about one gradient that holds at every probe."""
     holding: dict[str, None] | None = None
     y_axes = _output_axes(probes)

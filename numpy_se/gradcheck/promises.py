@@ -67,8 +67,10 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     results = tuple(given) if isinstance(given, tuple | list) else (given,)
     grads = tuple(np.array(g) if isinstance(g, np.ndarray | np.floating) else g for g in results)
     if len(grads) != len(floats):
-        broken.append(f"backward gives {len(grads)} gradients; it wants {len(floats)}, for "
-                      + ", ".join(floats))
+        broken.append(
+            f"backward gives {len(grads)} gradients; it wants {len(floats)}, for "
+            + ", ".join(floats)
+        )
     broken += [
         f"backward changes {n}"
         for n, a, b in [("dy", dy, upstream), ("y", before, y), *zip(names, args, own, strict=True)]
@@ -106,8 +108,10 @@ def _when_repeated(
             doubled = tuple(2 * g if isinstance(g, np.ndarray) else g for g in first)
             return [
                 "backward adds to the gradients of its first call"
-                if any(_close(a, b) and not _close(a, c)
-                       for a, b, c in zip(second, doubled, first, strict=True))
+                if any(
+                    _close(a, b) and not _close(a, c)
+                    for a, b, c in zip(second, doubled, first, strict=True)
+                )
                 else "backward gives other gradients when it is called again with the same dy"
             ]
         op(*(0.5 * np.flip(a) if is_float(a) else a for a in args))

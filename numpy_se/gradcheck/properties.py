@@ -26,9 +26,14 @@ def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) ->
 
     ``smooth`` says that there are no kinks near. At a kink, rounding alone may change the gradient.
     """
-    found = list(_linearity(op, names, ran))
+    titles = _titles(names, ran.args)
+    found = [f"{t} is {text}" for t, text in zip(titles, nonlinear(op, ran), strict=True) if text]
     if smooth and not found:
-        found += [*_separation(op, names, ran), *_layout(op, names, ran), *_precision(op, names, ran)]
+        found += [
+            *_separation(op, names, ran),
+            *_layout(op, names, ran),
+            *_precision(op, names, ran),
+        ]
     return found
 
 
@@ -57,18 +62,22 @@ def limits_of(names: tuple[str, ...], args: tuple[Any, ...], silent: tuple[str, 
     return found
 
 
-def _linearity(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
+def nonlinear(op: Op, ran: Run) -> list[str]:
+    """Say of each gradient how it is not linear in ``dy``; "" where it is."""
     _, backward = op(*ran.args)
     other = np.roll(ran.dy, 1) + 0.5
-    zero, first, second, mixed = (
-        _gradients(backward, dy) for dy in (0 * ran.dy, ran.dy, other, other - 2 * ran.dy)
-    )
-    for title, g0, g1, g2, g in zip(_titles(names, ran.args), zero, first, second, mixed, strict=False):
+    found = []
+    for g0, g1, g2, g in zip(
+        *(_gradients(backward, dy) for dy in (0 * ran.dy, ran.dy, other, other - 2 * ran.dy)),
+        strict=True,
+    ):
         scale = np.abs(g1).max(initial=0) + np.abs(g2).max(initial=0)
         if np.abs(g0).max(initial=0) > CLOSE * scale:
-            yield f"{title} is not zero for a dy of zeros: a term does not depend on dy"
-        elif not np.abs(g - (g2 - 2 * g1)).max(initial=0) <= 10 * CLOSE * scale:
-            yield f"{title} is not linear in dy"
+            found.append("not zero for a dy of zeros: a term does not depend on dy")
+        else:
+            linear = np.abs(g - (g2 - 2 * g1)).max(initial=0) <= 10 * CLOSE * scale
+            found.append("" if linear else "not linear in dy")
+    return found
 
 
 def _separation(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
@@ -94,7 +103,11 @@ def _batched(op: Op, ran: Run) -> tuple[int, ...]:
     if ran.y.ndim == 0 or len(ran.y) < 2:
         return ()
     count, half, largest = len(ran.y), len(ran.y) // 2, float(np.abs(ran.y).max())
-    able = [i for i, a in enumerate(ran.args) if isinstance(a, np.ndarray) and a.ndim and len(a) == count]
+    able = [
+        i
+        for i, a in enumerate(ran.args)
+        if isinstance(a, np.ndarray) and a.ndim and len(a) == count
+    ]
     for size in range(1, len(able) + 1):
         for batched in combinations(able, size):
             args = tuple(a[:half] if i in batched else a for i, a in enumerate(ran.args))

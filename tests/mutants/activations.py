@@ -379,7 +379,7 @@ def tanh_passes_dy(x):
 # Hard sigmoid.
 
 
-@wrong("hard_sigmoid", "N C", says=r"(?<![\w*.])6 times too large")
+@wrong("hard_sigmoid", "N C", says=r"\b6 times (too large|the right one)")
 def hard_sigmoid_with_slope_one(x):
     """The slope is 1, where it is 1/6."""
 
@@ -389,7 +389,9 @@ def hard_sigmoid_with_slope_one(x):
     return np.clip(x + 3, 0, 6) / 6, backward
 
 
-@wrong("hard_sigmoid", "N C", says=r"(?<![\w*.])(1\.2|6/5) times too large")
+@wrong(
+    "hard_sigmoid", "N C", says=r"\b(1\.2|6/5) times (too large|the right one)|1/5 in place of 1/6"
+)
 def hard_sigmoid_with_slope_one_fifth(x):
     """The slope is 0.2, that of another definition, where the forward pass has 1/6."""
 

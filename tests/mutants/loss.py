@@ -259,7 +259,7 @@ def divides_p_alone_by_the_batch(logits, labels):
 @wrong(
     "softmax_cross_entropy",
     "N K, int N",
-    says=r"one-hot is (?<![*\w])N times too small|p is N times too large",
+    says=r"the (softmax|p) is N times too large",
 )
 def divides_the_one_hot_alone_by_the_batch(logits, labels):
     """P - 1/N at the label: the probabilities are not divided by N."""

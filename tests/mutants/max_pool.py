@@ -232,7 +232,7 @@ def adds_at_repeated_winners(x):
     return _forward(x, 2, 1), backward
 
 
-@wrong("max_pool2d", "N C H W", says="only one pixel counts")
+@wrong("max_pool2d", "N C H W", says=r"only one pixel of dy counts")
 def takes_one_dy_for_the_whole_map(x):
     """All winners of a map get dy[0, 0] of the map."""
 
@@ -285,7 +285,7 @@ def multiplies_by_the_maximum(x):
     return _forward(x), backward
 
 
-@wrong("max_pool2d", "N C H W", says=r"axes .* swapped|transposed")
+@wrong("max_pool2d", "N C H W", says=r"row and column of the winner are swapped")
 def swaps_row_and_column_of_the_winner(x):
     """Divmod of the winner's number gives (row, column), and the two are swapped."""
     n, c = x.shape[:2]
@@ -342,7 +342,7 @@ def shifts_the_winner_by_one_column(x):
     return _forward(x), backward
 
 
-@wrong("max_pool2d", "N C H W", says=r"(?<![*\w])(4|size ?\* ?size) times too small")
+@wrong("max_pool2d", "N C H W", says=r"size\*size times too small|\b0\.25 times the right one")
 def divides_by_the_size_of_the_window(x):
     """The winner gets dy/4: the 1/4 of average pooling was left in."""
 

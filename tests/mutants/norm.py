@@ -381,7 +381,7 @@ def takes_dgamma_from_the_centred_x(x, gamma, beta):
     "batch_norm",
     "N C H W, C, C",
     options={"eps": EPS},
-    says=r"gamma (counts twice|is there twice|too often|is not needed)|gamma times too",
+    says=r"gamma (counts twice|is there (twice|too often))",
 )
 def multiplies_dgamma_by_gamma(x, gamma, beta):
     """Dgamma is computed from dxhat = gamma dy, where dy is needed."""

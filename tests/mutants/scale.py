@@ -71,7 +71,7 @@ def ds_keeps_its_axes(x, s):
     return x * s4, backward
 
 
-@wrong("channel_scale", "N C H W, N C", says=r"only one pixel counts")
+@wrong("channel_scale", "N C H W, N C", says=r"only one pixel of dy counts")
 def ds_of_one_pixel(x, s):
     """The gate's gradient takes the first pixel only."""
 
@@ -144,7 +144,7 @@ def ds_the_same_for_all_channels(x, s):
     return x * s[:, :, None, None], backward
 
 
-@wrong("channel_scale", "N C H W, N C", says=r"written with = where|only one pixel counts")
+@wrong("channel_scale", "N C H W, N C", says=r"written with = where|only one pixel of dy counts")
 def ds_overwritten_in_the_loop(x, s):
     """The loop over the pixels writes ds = where ds += is needed: the last pixel stays."""
     N, C, H, W = x.shape
@@ -251,7 +251,7 @@ def dx_by_the_mean_gate(x, s):
     return y, backward
 
 
-@wrong("channel_scale", "N C H W, N C", says=r"only sample 0 counts")
+@wrong("channel_scale", "N C H W, N C", says=r"s of sample 0 is used for all")
 def dx_by_the_gates_of_the_first_sample(x, s):
     """The gates of the first sample are used for the whole batch on the way back."""
 
@@ -398,7 +398,7 @@ def skip_is_subtracted(x, skip):
     return x + skip, backward
 
 
-@wrong("add", "N C H W, N C H W", says=r"rule of (a|the) product|product rule")
+@wrong("add", "N C H W, N C H W", says=r"factor skip too much.*factor x too much")
 def sum_by_the_product_rule(x, skip):
     """The gradients are those of the product x * skip."""
 

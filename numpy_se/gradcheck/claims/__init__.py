@@ -21,17 +21,17 @@ __all__ = ["Claims", "Gradient", "factors", "generic", "holds", "scaled", "simpl
 
 
 def simple(g: Gradient) -> Claims:
-    """Claims that leave nothing to explain: a wrong shape, a constant factor, ``dy`` misused."""
+    """Claims that leave nothing to explain: a wrong shape, a constant, ``dy`` misused."""
     if g.given.shape != g.right.shape:
         yield from of_shape(g)
     else:
         yield from of_constants(g)
         yield from of_upstream(g)
+        yield from of_order(g)
 
 
 def generic(g: Gradient) -> Claims:
     """Further claims that need no knowledge of the operation."""
     if g.given.shape == g.right.shape:
         yield from of_places(g)
-        yield from of_order(g)
         yield from of_values(g)

@@ -78,7 +78,7 @@ def factors(sizes: Mapping[str, int]) -> Iterator[tuple[str, float]]:
             if count < 3 or len(set(chosen)) == 3:
                 yield "*".join(chosen), float(np.prod([sizes[letter] for letter in chosen]))
     for a, b in permutations(sizes, 2):
-        yield f"{a} / {b}", sizes[a] / sizes[b]
+        yield f"{a}/{b}", sizes[a] / sizes[b]
     if {"H", "W"} <= set(sizes):
         yield "(H*W)^2", float(sizes["H"] * sizes["W"]) ** 2
 

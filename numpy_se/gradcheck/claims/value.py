@@ -99,8 +99,6 @@ def of_order(g: Gradient) -> Claims:
                 filled[(*(slice(None),) * axis, 0 if step == 1 else -1)] = 0
             yield f"it is shifted by one along {letters}", g.given, filled
     yield from sum_of_dy(g)
-    ordered = np.sort(np.ravel(right)), np.sort(np.ravel(g.given))
-    yield "the order of the entries is wrong: the numbers are right", *ordered
 
 
 def of_values(g: Gradient) -> Claims:
@@ -130,6 +128,8 @@ def of_values(g: Gradient) -> Claims:
     yield f"a term {share:.3g} * {name} too much (weight decay?)", rest, share * arg
     constant = float(rest.mean())
     yield f"a constant {constant:.3g} is added to it", rest, np.full_like(rest, constant)
+    ordered = np.sort(np.ravel(right)), np.sort(np.ravel(g.given))
+    yield "the order of the entries is wrong: the numbers are right", *ordered
     yield "it is clipped to -1 ... 1", g.given, np.clip(right, -1, 1)
     yield "it is normalised to length 1", g.given, right / max(float(np.linalg.norm(right)), 1e-300)
 

@@ -60,8 +60,11 @@ def _all_known() -> Iterator[Known]:
         yield _with("batch_norm_inference", inference, mistakes, eps=eps)
     squeezes = (ops.global_avg_pool, ops.global_max_pool)
     for gate in activations.RULES:
-        yield Known("excite", partial(se.excite, gate=gate),
-                    partial(block, "excite", squeeze=None, gate=gate))
+        yield Known(
+            "excite",
+            partial(se.excite, gate=gate),
+            partial(block, "excite", squeeze=None, gate=gate),
+        )
         for op, squeeze in product((se.excitation, se.squeeze_excite), squeezes):
             yield _with(op.__name__, op, partial(block, op.__name__), squeeze=squeeze, gate=gate)
 

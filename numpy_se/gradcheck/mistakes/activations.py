@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,11 @@ def relu_rules(x: Array, y: Array) -> dict[str, Rule]:
         "the mask is inverted": lambda dy: np.where(x > 0, 0, dy),
         "it is the mask itself, without dy": lambda dy: np.where(x > 0, 1.0, 0),
         "y in place of the mask": lambda dy: y * dy,
-        "the sign of x in place of the mask": lambda dy: np.sign(x) * dy,
+        "x in place of the mask": lambda dy: x * dy,
+        "the sign of x in place of the mask: the rule of abs": lambda dy: np.sign(x) * dy,
+        "the mask is x > 1": lambda dy: np.where(x > 1, dy, 0),
+        "slope 0.01 where x is negative: a leaky ReLU": lambda dy: np.where(x > 0, dy, 0.01 * dy),
+        "the mask of sample 0 is used for all": lambda dy: np.where(x[:1] > 0, dy, 0),
     }
 
 
@@ -39,6 +43,9 @@ def sigmoid_rules(x: Array, y: Array) -> dict[str, Rule]:
         "the rule of tanh, 1 - y^2": lambda dy: dy * (1 - y * y),
         "the rule of tanh, 1 - tanh(x)^2": lambda dy: dy * (1 - np.tanh(x) ** 2),
         "the sign is wrong, y (y - 1)": lambda dy: dy * y * (y - 1),
+        "the derivative of the sigmoid is applied twice": lambda dy: dy * (y * (1 - y)) ** 2,
+        "dy (1 - dy) in place of y (1 - y)": lambda dy: dy * (1 - dy),
+        "y - dy: the rule of the cross-entropy": lambda dy: y - dy,
         "1 + y in place of 1 - y": lambda dy: dy * y * (1 + y),
         "dy is ignored": lambda dy: y * (1 - y),
     }

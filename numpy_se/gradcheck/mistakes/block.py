@@ -18,9 +18,17 @@ from numpy_se import ops
 from numpy_se.contract import Array
 from numpy_se.gradcheck.claims import scaled
 from numpy_se.gradcheck.mistakes.activations import RULES
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.gradcheck.mistakes.common import RATES, Mistakes
 
 Stage = Callable[..., Any]
+FLOWS = {
+    "scale": "ds",
+    "gate": "du",
+    "linear2": "da",
+    "relu": "dh",
+    "linear1": "dz",
+    "squeeze": "the squeeze path",
+}
 TITLES = {
     "scale": "in the scale",
     "gate": "in the gate",
@@ -62,7 +70,7 @@ class Block:
     def backward(self, dy: Array, **replaced: Stage) -> tuple[Array, ...]:
         stage = {**self.stages, **replaced}
         dx, ds = stage["scale"](dy)
-        du = stage["gate"](ds)
+        du = self.du = stage["gate"](ds)
         da, dw2, db2 = stage["linear2"](du)
         dh = stage["relu"](da)
         dz, dw1, db1 = stage["linear1"](dh)
@@ -95,6 +103,21 @@ class Block:
         for cause, factor in scaled(sizes, one):
             yield f"the squeeze path {cause}", "join", lambda a, b, c=factor: a + c * b
             yield f"the scale path {cause}", "join", lambda a, b, c=factor: c * a + b
+        gates = self.s[:, :, None, None]
+        changes: dict[str, Stage] = {
+            "the squeeze path is averaged over N": lambda b: b.mean(axis=0, keepdims=True),
+            "the squeeze path is averaged over C": lambda b: b.mean(axis=1, keepdims=True),
+            "the squeeze path has a factor s too much": lambda b: b * gates,
+            "the squeeze path has a factor x too much": lambda b: b * self.x,
+            "the squeeze path reaches one pixel only": lambda b: b * _corner(b),
+            "the squeeze path reaches one pixel only, not divided": lambda b: (
+                b * _corner(b) * b[0, 0].size
+            ),
+        }
+        for cause, change in changes.items():
+            yield cause, "join", lambda a, b, change=change: a + change(b)
+        yield "dy is added: the shortcut of a residual block", "join", lambda a, b: (
+            a + b + a / gates)  # fmt: skip
         yield "the two paths of x are multiplied", "join", lambda a, b: a * b
         yield "the two paths of x are averaged", "join", lambda a, b: (a + b) / 2
 
@@ -126,7 +149,12 @@ class Block:
                 yield "gate", cause, rule
         for cause, rule in RULES[ops.relu](h, a).items():
             yield "relu", cause, rule
-        yield "relu", "the mask of a is that of z", lambda da: da * (h > 0) * 0 + da * (h < 0)
+        if self.b1 is not None:
+            without = h - self.b1
+            yield "relu", "the mask is taken before b1 is added", lambda da: da * (without > 0)
+        if h.shape == self.u.shape:
+            yield "relu", "masked by u, the input of the gate", lambda da: da * (self.u > 0)
+            yield "relu", "masked by the sign of du", lambda da: da * (self.du > 0)
 
         def linear(key: str, dx: Any = None, dw: Any = None) -> Stage:
             def wrong(dy: Array) -> tuple[Array, ...]:
@@ -139,10 +167,21 @@ class Block:
             "linear2", dw=lambda du: du.T @ h)  # fmt: skip
         yield "linear2", "w1.T in place of w2", linear("linear2", dx=lambda du: du @ w1.T)
         yield "linear2", "dw2 in place of w2", linear("linear2", dx=lambda du: du @ (du.T @ a))
-        yield "linear2", "w2 - dw2 in place of w2: it was updated too early", linear(
-            "linear2", dx=lambda du: du @ (w2 - du.T @ a))  # fmt: skip
+        for rate in RATES:
+            yield "linear2", "w2 was updated before it was used", linear(
+                "linear2", dx=lambda du, rate=rate: du @ (w2 - rate * du.T @ a))  # fmt: skip
+            yield "linear1", "w1 was updated before it was used", linear(
+                "linear1", dx=lambda dh, rate=rate: dh @ (w1 - rate * dh.T @ z))  # fmt: skip
+        if w1.shape[0] == w1.shape[1]:
+            yield "linear2", "w2 is transposed", linear("linear2", dx=lambda du: du @ w2.T)
+            yield "linear1", "w1 is transposed", linear("linear1", dx=lambda dh: dh @ w1.T)
+        yield "linear1", "dw1 from s in place of z", linear("linear1", dw=lambda dh: dh.T @ s)
         yield "linear1", "w2.T in place of w1", linear("linear1", dx=lambda dh: dh @ w2.T)
         yield "linear1", "dw1 in place of w1", linear("linear1", dx=lambda dh: dh @ (dh.T @ z))
+        if self.part == "excitation":
+            spread = np.ones_like(x)
+            yield "scale", "a scale path s * ds is added: the gates alone have none", (
+                lambda ds: ((s * ds)[:, :, None, None] * spread, ds))  # fmt: skip
         if self.part != "excite":
             total, size = x.sum((2, 3)), x[0, 0].size
             yield "linear1", "dw1 from summed pooling: the sum of x in place of its mean", linear(
@@ -151,16 +190,16 @@ class Block:
             first = (np.arange(size) == best[..., None]).reshape(x.shape)
             every = np.ones_like(x)
             rules = {
-                "the rule of max pooling": first,
-                "the rule of max pooling, over H*W": first / size,
-                "the rule of average pooling": every / size,
+                "the rule of max pooling, the maximum in place of the average": first,
+                "the rule of max pooling, and divided by H*W": first / size,
+                "the rule of average pooling, the average in place of the maximum": every / size,
             }
             for cause, share in rules.items():
                 yield "squeeze", cause, lambda dz, share=share: dz[:, :, None, None] * share
 
     def _of_flow(self, key: str, sizes: Mapping[str, int]) -> Iterator[tuple[str, Stage]]:
         """Name what can be wrong with all that a stage hands on."""
-        right = self.stages[key]
+        right, flow = self.stages[key], FLOWS[key]
 
         def changed(change: Callable[[Array], Array]) -> Stage:
             def wrong(dy: Array) -> Any:
@@ -174,26 +213,39 @@ class Block:
             return wrong
 
         for cause, factor in scaled(sizes, np.ones(())):
-            yield f"what it hands on {cause}", changed(lambda d, c=factor: c * d)
-        yield "what it hands on is averaged over N", changed(
+            if cause != "is zero":  # then each gradient behind it says so
+                yield f"{flow} {cause}", changed(lambda d, c=factor: c * d)
+        yield f"{flow} is averaged over N", changed(
             lambda d: d.mean(axis=0, keepdims=True) + 0 * d)  # fmt: skip
-        yield "what it hands on is summed over N", changed(
+        yield f"{flow} is summed over N too often", changed(
             lambda d: d.sum(axis=0, keepdims=True) + 0 * d)  # fmt: skip
-        yield "what it hands on is averaged over C", changed(
+        yield f"{flow} is averaged over C", changed(
             lambda d: d.mean(axis=1, keepdims=True) + 0 * d)  # fmt: skip
         if key in ("gate", "relu"):
             yield "dy is ignored", lambda dy: right(np.ones_like(dy))
 
 
+def _corner(a: Array) -> Array:
+    corner = np.zeros_like(a)
+    corner[:, :, 0, 0] = 1
+    return corner
+
+
 def block(
-    part: str, args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int], *, squeeze: Any, gate: Any
+    part: str,
+    args: tuple[Any, ...],
+    dy: Array,
+    sizes: Mapping[str, int],
+    *,
+    squeeze: Any,
+    gate: Any,
 ) -> Mistakes:
     """Give the gradients of every single mistake, then of pairs of mistakes in two stages."""
     known = Block(part, args, squeeze, gate)
     single = list(known.mistakes(sizes))
     for cause, stage, wrong in single:
         yield cause, known.backward(dy, **{stage: wrong})
-    local = [m for m in single if "hands on" not in m[0] and "times too" not in m[0]]
+    local = [m for m in single if "times too" not in m[0] and "averaged" not in m[0]]
     for (cause1, stage1, wrong1), (cause2, stage2, wrong2) in combinations(local, 2):
         if stage1 != stage2:
             both = {stage1: wrong1, stage2: wrong2}

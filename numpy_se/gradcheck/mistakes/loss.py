@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims import factors
 from numpy_se.gradcheck.mistakes.common import Mistakes
 
 
@@ -23,18 +22,33 @@ def softmax_cross_entropy(args: tuple[Array, Array], dy: Array, sizes: Any) -> M
         return (np.arange(k) == labels[:, None]).astype(float)
 
     p, hot, share = softmax(logits), one_hot(labels), dy / n
-    yield "the one-hot label is missing", (p * share,)
-    yield "the one-hot label alone: the softmax is missing", (-hot * share,)
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    rows = np.arange(n)
+    yield "the one-hot is missing", (p * share,)
+    yield "the one-hot alone: the softmax is missing", (-hot * share,)
+    yield "the one-hot has the wrong sign: + in place of -", ((p + hot) * share,)
+    for factor, where in ((n, "large"), (1 / n, "small")):
+        yield f"the one-hot is N times too {where}", ((p - factor * hot) * share,)
+        yield f"the softmax is N times too {where}", ((factor * p - hot) * share,)
+    for shift in (1, -1):
+        for shifted in ((labels + shift) % k, labels + shift):
+            yield "the label is shifted by one", ((p - one_hot(shifted)) * share,)
+    yield (
+        "only the label gets a gradient: the other classes are left out",
+        ((p - hot) * hot * share,),
+    )
+    yield "the one-hot is subtracted in all rows: in whole columns", (
+        (p - (hot.sum(axis=0) > 0)) * share,)  # fmt: skip
+    if n == k:
+        yield "the one-hot is transposed", ((p - hot.T) * share,)
     yield "the softmax is applied twice", ((softmax(p) - hot) * share,)
     yield "the softmax is missing: logits in place of probabilities", ((logits - hot) * share,)
-    yield "+ in place of - at the one-hot label", ((p + hot) * share,)
-    yield "the one-hot label is N times too small: 1/N reaches the softmax only twice", ((p - hot / n) * share,)
-    for shift in (1, -1):
-        yield "the label is shifted by one", ((p - one_hot((labels + shift) % k)) * share,)
-        yield "the label is shifted by one", ((p - one_hot(labels + shift)) * share,)
+    yield "the softmax is not normalised: exp in place of probabilities", (
+        (np.exp(logits) - hot) * share,)  # fmt: skip
+    yield "the softmax is not normalised: exp in place of probabilities", ((exp - hot) * share,)
     yield "the softmax runs over the wrong axis", ((softmax(logits.T).T - hot) * share,)
-    yield "the derivative of p is multiplied to it: p (1 - p)", ((p - hot) * p * (1 - p) * share,)
-    for name, factor in factors(sizes):
-        yield f"1/N is there, but the one-hot label is {name} times too large", ((p - factor * hot) * share,)
-        yield f"1/N is there, but the softmax is {name} times too large", ((factor * p - hot) * share,)
-        yield f"1/N is missing at the softmax or {name}", ((p / factor - hot) * share,)
+    yield "the derivative of the softmax is applied twice", ((p - hot) * p * (1 - p) * share,)
+    back = p * ((p - hot) - (p * (p - hot)).sum(axis=1, keepdims=True))
+    yield "the derivative of the softmax is applied twice", (back * share,)
+    yield "the derivative of the softmax is missing: -1/p at the label", (
+        -hot / p[rows, labels][:, None] * share,)  # fmt: skip

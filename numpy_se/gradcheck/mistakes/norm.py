@@ -57,6 +57,16 @@ def batch_norm(args: tuple[Array, Array, Array], dy: Array, sizes: Any, *, eps: 
         gamma * biased * (dy - mean(dy) - whole * unbiased * mean(dy * whole)), None, None)  # fmt: skip
     for cause, value in dx.items():
         yield cause, (gamma * value, None, None)
+    for over, kept in ((0, "N"), ((2, 3), "H W")):
+        means = [a.mean(axis=over, keepdims=True) for a in (dy, dy * xhat)]
+        yield f"the statistics are taken over {kept} only", (
+            gamma * scale * (dy - means[0] - xhat * means[1]), None, None)  # fmt: skip
+    yield "the sum in place of the mean in both paths: N*H*W times too large", (
+        gamma * scale * (dy + count * (through_m + through_v)), None, None)  # fmt: skip
+    yield "x in place of xhat in the variance path", (
+        gamma * scale * (dy + through_m - x * mean(dy * xhat)), None, None)  # fmt: skip
+    yield "x in place of xhat in the variance path", (
+        gamma * scale * (dy + through_m - x * mean(dy * x)), None, None)  # fmt: skip
     for name, factor in factors(sizes):
         for sign, how in ((factor, "large"), (1 / factor, "small")):
             yield f"the mean path is {name} times too {how}", (
@@ -65,9 +75,15 @@ def batch_norm(args: tuple[Array, Array, Array], dy: Array, sizes: Any, *, eps: 
                 gamma * scale * (dy + through_m + sign * through_v), None, None)  # fmt: skip
     yield "x in place of xhat", (None, (dy * x).sum(axis=axes), None)
     yield "x - m in place of xhat: 1/sigma is missing", (None, (dy * centred).sum(axis=axes), None)
-    yield "y in place of xhat", (None, (dy * (gamma * xhat + args[2][:, None, None])).sum(axis=axes), None)
+    yield (
+        "y in place of xhat",
+        (None, (dy * (gamma * xhat + args[2][:, None, None])).sum(axis=axes), None),
+    )
     yield "xhat is missing: it is the sum of dy", (None, dy.sum(axis=axes), None)
-    yield "gamma is multiplied to it", (None, (dy * xhat * gamma).sum(axis=axes), None)
+    yield (
+        "gamma is there too often: dxhat in place of dy",
+        (None, (dy * xhat * gamma).sum(axis=axes), None),
+    )
 
 
 def batch_norm_inference(args: tuple[Array, ...], dy: Array, sizes: Any, *, eps: float) -> Mistakes:
