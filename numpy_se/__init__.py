@@ -8,8 +8,11 @@ from numpy_se.se import excitation, excite, reduced_width, squeeze_excite
 __version__ = "0.1.0"
 __all__ = [
     *_ops,
+    "GradientReport",
+    "assert_gradients",
     "excitation",
     "excite",
+    "gradcheck",
     "reduced_width",
     "squeeze_excite",
 ]

@@ -129,7 +129,7 @@ def other_sizes(
 
 def at_ties(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Round the arguments to halves. Ties and zeros, where the kinks lie, become frequent."""
-    return tuple(np.round(2 * a) / 2 if is_float(a) else a for a in args)
+    return tuple(np.round(2 * a) / 2 + 0.0 if is_float(a) else a for a in args)
 
 
 def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> Arguments:

@@ -60,7 +60,7 @@ class Diagnosis:
     smallest: Sample
 
 
-def diagnose(op: Op, arguments: Arguments, first: Sample) -> Diagnosis:
+def diagnose(op: Op, first: Sample, arguments: Arguments) -> Diagnosis:
     """Look for the causes of what is wrong at the sample ``first``, drawn for ``arguments``."""
     arguments = related(arguments, partial(_runs_like(first), op))
     probes = list(_probes(op, arguments, first))
@@ -101,7 +101,10 @@ def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
 
 
 def _complete(sample: Sample) -> bool:
-    return bool(sample.slopes) and len(sample.run.grads) == len(sample.names)
+    """Tell whether there is a gradient for each argument, and the right one, entry by entry."""
+    grads = sample.run.grads
+    arrays = all(isinstance(g, np.ndarray) for g in grads)
+    return bool(sample.slopes) and len(grads) == len(sample.names) and arrays
 
 
 def _causes(
@@ -229,7 +232,9 @@ def _smallest(op: Op, arguments: Arguments, first: Sample) -> Sample:
                 best, arguments = found, smaller
                 break
     for steps in (1, 2, 4, 8):
-        rounded = tuple(np.round(a * steps) / steps if is_float(a) else a for a in best.run.args)
+        rounded = tuple(
+            np.round(a * steps) / steps + 0.0 if is_float(a) else a for a in best.run.args
+        )
         if found := fails(rounded):
             return found
     return best

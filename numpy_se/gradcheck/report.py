@@ -35,9 +35,7 @@ class GradientReport:
     checked: int
     at_kinks: int
     resolution: dict[str, float]
-    op: Op = field(repr=False)
-    arguments: Arguments = field(repr=False)
-    failing: Sample | None = field(repr=False, default=None)
+    failing: tuple[Op, Sample, Arguments] | None = field(repr=False, default=None)
 
     @property
     def verdict(self) -> Verdict:
@@ -53,7 +51,11 @@ class GradientReport:
     @cached_property
     def diagnosis(self) -> Diagnosis | None:
         """The causes that the wrong gradients are consistent with; None when nothing is wrong."""
-        return diagnose(self.op, self.arguments, self.failing) if self.failing else None
+        return diagnose(*self.failing) if self.failing else None
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.failing[2].names if self.failing else ()
 
     @cached_property
     def headline(self) -> str:
@@ -78,21 +80,18 @@ class GradientReport:
         wrong = {w.name for w in self.wrong}
         if right := [name for name in self.resolution if name not in wrong]:
             lines.append(f"  right: {', '.join(right)}")
-        lines += [f"  smallest failing input: {self._smallest_shapes()}"]
+        smallest = self.diagnosis.smallest.run.args
+        shapes = [f"{n} {np.shape(a)}" for n, a in zip(self._names, smallest, strict=True)]
+        lines.append(f"  smallest failing input: {', '.join(shapes)}")
         lines += [f"  reproduce: {self.reproduce}", f"  {counts}"]
         return lines + limits
-
-    def _smallest_shapes(self) -> str:
-        assert self.diagnosis
-        named = zip(self.arguments.names, self.diagnosis.smallest.run.args, strict=True)
-        return ", ".join(f"{n} {a.shape}" for n, a in named if isinstance(a, np.ndarray))
 
     @property
     def reproduce(self) -> str:
         """One line of Python that shows the error at the smallest arguments; "" without one."""
-        if self.diagnosis is None:
+        if self.failing is None or self.diagnosis is None:
             return ""
-        title = getattr(self.op, "__name__", "op")
+        title = getattr(self.failing[0], "__name__", "op")
         args = ", ".join(map(_literal, self.diagnosis.smallest.run.args))
         return f"gradcheck({title if title.isidentifier() else 'op'}, {args})"
 

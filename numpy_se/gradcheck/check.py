@@ -1,0 +1,154 @@
+"""The check itself: at which arguments an operation is looked at, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from numpy_se.contract import run_op
+from numpy_se.gradcheck.arguments import (
+    Arguments,
+    Shapes,
+    at_large,
+    at_ties,
+    backward_runs,
+    forward_runs,
+    from_arrays,
+    from_shapes,
+    in_domain,
+    other_sizes,
+    related,
+)
+from numpy_se.gradcheck.diagnosis import Probe
+from numpy_se.gradcheck.promises import is_float
+from numpy_se.gradcheck.properties import broken_properties, limits_of, silent_promotions
+from numpy_se.gradcheck.report import GradientReport
+from numpy_se.gradcheck.sample import all_have_influence, check_at
+from numpy_se.gradcheck.slopes import Op
+
+OTHER_SIZES = 2
+DRAWS = 10  # until every argument has an influence on the output
+
+
+def gradcheck(
+    op: Callable[..., Any],
+    *args: Any,
+    shapes: Shapes | None = None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> GradientReport:
+    """Hold every gradient of ``y, backward = op(*args)`` against differences, and name mistakes.
+
+        gradcheck(my_op, x, w)                                  at these arguments
+        gradcheck(my_op, shapes="N C H W, F C KH KW")           at arguments that are drawn
+
+    ``op`` is any function of the contract, of the package or your own. Float64 arrays are checked;
+    labels (integer arrays), None and options are passed on. With ``shapes``, equal letters are
+    axes of equal sizes; several sizes are drawn, and rounded values, at which kinks and ties
+    are frequent. Sizes may be given as ``{"x": (2, 3, 4, 5), "labels": ("int", 2)}``.
+    ``names`` are those of the arguments, in the report; by default, of the op's parameters.
+
+    With a random upstream gradient ``dy``, L = sum_o y[o] * dy[o] is a number, and the gradients
+    are those of L. Small arguments are moved entry by entry, large ones along random directions.
+
+    Raises TypeError for arguments that are not float64 (differences of float32 are right to 3
+    digits at best), and for an ``op`` that does not give ``y, backward``; ValueError for an
+    empty array, an output that is not finite, and shapes that do not read. What the forward pass
+    raises comes through; what backward raises is in the report.
+    """
+    if (shapes is None) == (not args):
+        raise TypeError("gradcheck: it wants either arguments or shapes")
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        if shapes is None:
+            _refuse(args)
+            arguments = from_arrays(names, op, args)
+            return _report(op, _at_given(op, arguments, args, rng), given=True)
+        return _report(op, _at_drawn(op, from_shapes(shapes, names, op), rng), given=False)
+
+
+def assert_gradients(op: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """Raise GradientError, an AssertionError, unless ``gradcheck`` finds everything right.
+
+    Takes what ``gradcheck`` takes. The text of the error is the report.
+    """
+    gradcheck(op, *args, **options).raise_if_failed()
+
+
+def _refuse(args: tuple[Any, ...]) -> None:
+    for number, arg in enumerate(args):
+        kind = getattr(arg, "dtype", np.dtype(object)).kind
+        if kind == "f" and not (isinstance(arg, np.ndarray) and arg.dtype == np.float64):
+            raise TypeError(f"gradcheck: argument {number} is {arg.dtype}; it wants float64 arrays")
+        if isinstance(arg, np.ndarray) and arg.size == 0:
+            raise ValueError(f"gradcheck: argument {number} has shape {arg.shape}, and no entry")
+    if not any(map(is_float, args)):
+        raise TypeError("gradcheck: no argument is a float64 array")
+
+
+def _at_given(
+    op: Op, arguments: Arguments, args: tuple[Any, ...], rng: np.random.Generator
+) -> Iterator[Probe]:
+    """Check at the arguments, and at rounded ones, where ties and kinks are frequent."""
+    yield check_at(op, arguments.names, args, rng), arguments
+    with suppress(Exception):  # rounding may leave the domain of the operation
+        yield check_at(op, arguments.names, at_ties(args), rng), arguments
+
+
+def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
+    """Check at the sizes asked for, at ties, and at other sizes at which the operation runs."""
+    run_op("gradcheck: op", op, *arguments.draw(rng))
+    arguments = in_domain(arguments, partial(forward_runs, op))
+    yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
+    runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
+    arguments = related(arguments, runs)
+    for number, changed in enumerate(other_sizes(arguments, runs, rng, OTHER_SIZES)):
+        args = _telling_draw(op, changed, rng)
+        yield check_at(op, changed.names, at_large(args) if number else args, rng), changed
+
+
+def _telling_draw(op: Op, arguments: Arguments, rng: np.random.Generator) -> tuple[Any, ...]:
+    """Draw arguments, again while one of them has no influence on the output.
+
+    A ReLU that is closed for all samples hides what lies behind it.
+    """
+    for _ in range(DRAWS):
+        args = arguments.draw(rng)
+        if all_have_influence(op, args, rng):
+            break
+    return args
+
+
+def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
+    """Sum up the samples, up to the first one that fails."""
+    checked = at_kinks = 0
+    limits: list[str] = []
+    resolution: dict[str, float] = {}
+    for number, (sample, arguments) in enumerate(probes):
+        run, names = sample.run, arguments.names
+        broken = run.broken
+        checked, at_kinks = checked + sample.checked, at_kinks + sample.at_kinks
+        for name, error in sample.resolution.items():
+            resolution[name] = max(error, resolution.get(name, 0.0))
+        if number == 0:
+            limits += [f"y does not depend on {name} here" for name in sample.silent]
+            if given:
+                limits += limits_of(names, run.args)
+            if sample.ok:
+                broken = tuple(broken_properties(op, names, run, smooth=sample.at_kinks == 0))
+                limits += silent_promotions(op, names, run)
+        if broken or sample.wrong:
+            return GradientReport(
+                broken,
+                sample.wrong,
+                tuple(limits),
+                checked,
+                at_kinks,
+                resolution,
+                (op, sample, arguments),
+            )
+    return GradientReport((), (), tuple(limits), checked, at_kinks, resolution)
