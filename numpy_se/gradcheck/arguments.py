@@ -135,7 +135,9 @@ def at_ties(args: tuple[Any, ...]) -> tuple[Any, ...]:
 def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> Arguments:
     """Describe given arguments. Every axis gets a letter of its own; ``related`` unites them."""
     named = _names(names, op, len(args))
-    kinds, axes, sizes = [], [], {}
+    kinds: list[str] = []
+    axes: list[tuple[str, ...]] = []
+    sizes: dict[str, int] = {}
     for name, a in zip(named, args, strict=True):
         integer = isinstance(a, np.ndarray) and a.dtype.kind in "iu"
         positive = is_float(a) and a.size > 1 and bool((a > 0).all())

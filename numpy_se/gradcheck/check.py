@@ -28,7 +28,7 @@ from numpy_se.gradcheck.promises import is_float
 from numpy_se.gradcheck.properties import broken_properties, limits_of, silent_promotions
 from numpy_se.gradcheck.report import GradientReport
 from numpy_se.gradcheck.sample import all_have_influence, check_at
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.gradcheck.slopes import Op, quiet
 
 OTHER_SIZES = 2
 DRAWS = 10  # until every argument has an influence on the output
@@ -63,7 +63,7 @@ def gradcheck(
     if (shapes is None) == (not args):
         raise TypeError("gradcheck: it wants either arguments or shapes")
     rng = np.random.default_rng(seed)
-    with np.errstate(all="ignore"):
+    with quiet():
         if shapes is None:
             _refuse(args)
             arguments = from_arrays(names, op, args)
@@ -101,8 +101,8 @@ def _at_given(
 
 def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
     """Check at the sizes asked for, at ties, and at other sizes at which the operation runs."""
-    run_op("gradcheck: op", op, *arguments.draw(rng))
     arguments = in_domain(arguments, partial(forward_runs, op))
+    run_op("gradcheck: op", op, *arguments.draw(rng))  # what it raises comes through
     yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
     runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
     arguments = related(arguments, runs)

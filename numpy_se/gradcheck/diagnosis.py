@@ -7,7 +7,7 @@ numbers cannot tell more: two mistakes may give the same gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from itertools import islice, permutations
 
 import numpy as np
 
+from numpy_se.contract import Array
 from numpy_se.gradcheck.arguments import (
     Arguments,
     at_large,
@@ -25,6 +26,7 @@ from numpy_se.gradcheck.arguments import (
 )
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
 from numpy_se.gradcheck.mistakes import Known, recognise
+from numpy_se.gradcheck.mistakes.common import Mistakes
 from numpy_se.gradcheck.promises import is_float
 from numpy_se.gradcheck.properties import nonlinear
 from numpy_se.gradcheck.sample import Sample, check_at
@@ -181,14 +183,12 @@ def _claim_that_holds(probes: list[Probe], name: str, claims: Callable[[Gradient
     return next(iter(holding or {}), "")
 
 
-def _fits(probe: Probe, grads: tuple[object, ...], only: str = "") -> bool:
+def _fits(probe: Probe, wrong: Mapping[int, Array], only: str = "") -> bool:
     """Tell whether a mistake predicts the gradients at a probe: all of them, or ``only`` one."""
     sample, _ = probe
     return all(
-        holds(given, sample.right(number) if predicted is None else predicted)
-        for number, (name, given, predicted) in enumerate(
-            zip(sample.names, sample.run.grads, grads, strict=True)
-        )
+        holds(given, wrong[number] if number in wrong else sample.right(number))
+        for number, (name, given) in enumerate(zip(sample.names, sample.run.grads, strict=True))
         if name == (only or name)
     )
 
@@ -198,14 +198,14 @@ def _one_mistake(probes: list[Probe], known: Known | None, only: str = "") -> st
     if known is None:
         return ""
 
-    def predictions(probe: Probe) -> Iterator[tuple[str, tuple[object, ...]]]:
+    def predictions(probe: Probe) -> Mistakes:
         sample, arguments = probe
         return known.mistakes(sample.run.args, sample.run.dy, arguments.sizes)
 
     first, *others = probes
-    for text, grads in predictions(first):
-        if _fits(first, grads, only) and all(
-            any(text == t and _fits(probe, g, only) for t, g in predictions(probe))
+    for text, wrong in predictions(first):
+        if _fits(first, wrong, only) and all(
+            any(text == t and _fits(probe, w, only) for t, w in predictions(probe))
             for probe in others
         ):
             return text

@@ -1,4 +1,4 @@
-"""The check of a function in somebody's file: it may crash, print, end the process, or never end."""
+"""The check of a function in somebody's file, which may crash, print, exit, or never end."""
 
 from __future__ import annotations
 

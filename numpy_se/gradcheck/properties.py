@@ -172,9 +172,9 @@ def _largest(ran: Run) -> float:
 
 def _strided(a: Any) -> Array:
     """The same values, each two entries away from its neighbour, in the reverse order of axes."""
-    a = np.asarray(a)
-    if a.ndim == 0:
-        return a
-    spaced = np.zeros((*a.shape[:0:-1], 2 * a.shape[0]), a.dtype)[..., ::2].T
-    spaced[...] = a
+    values: Array = np.asarray(a)
+    if values.ndim == 0:
+        return values
+    spaced = np.zeros((*values.shape[:0:-1], 2 * len(values)), values.dtype)[..., ::2].T
+    spaced[...] = values
     return spaced

@@ -11,7 +11,7 @@ import numpy as np
 from numpy_se.gradcheck.arguments import Arguments
 from numpy_se.gradcheck.diagnosis import Diagnosis, diagnose
 from numpy_se.gradcheck.sample import Sample, Wrong
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.gradcheck.slopes import Op, quiet
 
 Verdict = Literal["ok", "wrong", "inconclusive"]
 
@@ -51,7 +51,10 @@ class GradientReport:
     @cached_property
     def diagnosis(self) -> Diagnosis | None:
         """The causes that the wrong gradients are consistent with; None when nothing is wrong."""
-        return diagnose(*self.failing) if self.failing else None
+        if self.failing is None:
+            return None
+        with quiet():
+            return diagnose(*self.failing)
 
     @property
     def _names(self) -> tuple[str, ...]:

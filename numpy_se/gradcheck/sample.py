@@ -179,7 +179,7 @@ def _locate(
         return Wrong(
             name,
             f"the entries of {name} are legal one by one, but not together: they sum to "
-            f"{float(grad.sum()):.9g}; where all of {name[1:]} rises, differences give {expected:.9g}",
+            f"{float(grad.sum()):.9g}, differences along all of {name[1:]} give {expected:.9g}",
         )
     while len(entries) > 1:
         halves = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]

@@ -17,7 +17,8 @@ there is no slope, and any value is legal.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,14 @@ class Slopes:
         noise = np.where(self.kink, 0, self.noise) * np.abs(np.ravel(dy))
         rounding = self.rounding * float(np.abs(dy).max())
         return max(FINEST * scale, 10 * float(noise.sum(axis=1).max())) + rounding
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep NumPy's warnings back: other arguments are tried than the user chose."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def unit_directions(a: Array) -> Iterable[Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,3 +44,10 @@ def wrong(
         return op
 
     return enter
+
+
+def whole_bank() -> list[Mutant]:
+    """Import every file of the folder, and return the bank."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return BANK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations, permutations, product
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def of_upstream(g: Gradient) -> Claims:
     for axis, letter in enumerate(g.y_axes):
         for k, what in ((0, "first"), (-1, "last")):
             part = np.zeros_like(dy)
-            at = (*(slice(None),) * axis, k)
+            at: Any = (*(slice(None),) * axis, k)
             part[at] = dy[at]
             name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter} in dy"
             yield f"only {name} counts", g.given, g.right_for(part)
@@ -61,7 +62,7 @@ def of_places(g: Gradient) -> Claims:
         yield f"the first of {letter} is used for all", g.given, first
         for k, what in ((0, "first"), (-1, "last")):
             alone = np.zeros_like(right)
-            at = (*(slice(None),) * axis, k)
+            at: Any = (*(slice(None),) * axis, k)
             alone[at] = right[at]
             name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter}"
             yield f"only {name} counts: it is not spread over {letter}", g.given, alone

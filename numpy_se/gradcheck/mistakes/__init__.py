@@ -23,7 +23,7 @@ from numpy_se.gradcheck.mistakes.common import Mistakes
 
 @dataclass(frozen=True)
 class Known:
-    """An operation of the package with its options: ``mistakes(args, dy, sizes)`` are made in it."""
+    """An operation of the package with its options, and ``mistakes(args, dy, sizes)`` in it."""
 
     title: str
     op: Callable[..., Any]
@@ -56,8 +56,8 @@ def _all_known() -> Iterator[Known]:
         yield _with("conv2d", ops.conv2d, conv.conv2d, stride=stride, padding=padding)
     for eps in (0.0, 1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1):
         yield _with("batch_norm", ops.batch_norm, norm.batch_norm, eps=eps)
-        inference, mistakes = ops.batch_norm_inference, norm.batch_norm_inference
-        yield _with("batch_norm_inference", inference, mistakes, eps=eps)
+        inference = ops.batch_norm_inference
+        yield _with("batch_norm_inference", inference, norm.batch_norm_inference, eps=eps)
     squeezes = (ops.global_avg_pool, ops.global_max_pool)
     for gate in activations.RULES:
         yield Known(
@@ -65,8 +65,10 @@ def _all_known() -> Iterator[Known]:
             partial(se.excite, gate=gate),
             partial(block, "excite", squeeze=None, gate=gate),
         )
-        for op, squeeze in product((se.excitation, se.squeeze_excite), squeezes):
-            yield _with(op.__name__, op, partial(block, op.__name__), squeeze=squeeze, gate=gate)
+        for squeeze in squeezes:
+            for part in (se.excitation, se.squeeze_excite):
+                mistakes = partial(block, part.__name__)
+                yield _with(part.__name__, part, mistakes, squeeze=squeeze, gate=gate)
 
 
 def _with(title: str, op: Any, mistakes: Any, **options: Any) -> Known:

@@ -87,4 +87,4 @@ RULES = {
 
 def activation(op: Any, args: tuple[Array], dy: Array, sizes: Any) -> Mistakes:
     for cause, rule in RULES[op](args[0], op(args[0])[0]).items():
-        yield cause, (rule(dy),)
+        yield cause, {0: rule(dy)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from itertools import product
 from typing import Any
 
@@ -9,98 +10,139 @@ import numpy as np
 
 from numpy_se.contract import Array
 from numpy_se.gradcheck.mistakes.common import Mistakes
-from numpy_se.gradcheck.promises import is_float
 
 
-def conv2d(args: tuple[Any, ...], dy: Array, sizes: Any, *, stride: int, padding: int) -> Mistakes:
-    x, w, *bias = args
-    rest = (None,) * sum(map(is_float, bias))
-    f, _, kh, kw = w.shape
-    oh, ow = dy.shape[2:]
-    n, c, height, width = x.shape
-    canvas = np.zeros((n, c, height + 2 * padding, width + 2 * padding))
-    canvas[:, :, padding : padding + height, padding : padding + width] = x
+class _Taps:
+    """The two gradients of a convolution as loops over the taps, in which things can go wrong."""
 
-    def tap(i: int, j: int, steps: tuple[int, int]) -> Any:
-        down, right = steps
-        return np.s_[:, :, i : i + down * oh : down, j : j + right * ow : right]
+    def __init__(self, x: Array, w: Array, dy: Array, stride: int, padding: int) -> None:
+        self.x, self.w, self.dy, self.padding = x, w, dy, padding
+        self.steps = (stride, stride)
+        self.taps = list(product(*map(range, w.shape[2:])))
+        self.canvas = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2))
 
-    def spread(
-        w: Array, steps: Any = (stride, stride), skip: Any = (), overwrite: bool = False
+    def view(self, tap: tuple[int, int], steps: tuple[int, int]) -> Any:
+        """The entries of the padded input that a tap meets."""
+        rows, columns = (
+            slice(start, start + step * count, step)
+            for start, step, count in zip(tap, steps, self.dy.shape[2:], strict=True)
+        )
+        return np.s_[:, :, rows, columns]
+
+    def whole_dx(
+        self,
+        w: Array | None = None,
+        steps: tuple[int, int] | None = None,
+        lost: Collection[tuple[int, int]] = (),
+        overwrite: bool = False,
     ) -> Array:
-        total = np.zeros_like(canvas)
-        for i, j in product(range(kh), range(kw)):
-            if (i, j) not in skip:
-                part = np.einsum("nfpq,fc->ncpq", dy, w[:, :, i, j])
-                total[tap(i, j, steps)] = part if overwrite else total[tap(i, j, steps)] + part
+        """The gradient of the padded input."""
+        total, w = np.zeros_like(self.canvas), self.w if w is None else w
+        for i, j in self.taps:
+            if (i, j) not in lost:
+                view = total[self.view((i, j), steps or self.steps)]
+                part = np.einsum("nfpq,fc->ncpq", self.dy, w[:, :, i, j])
+                view[...] = part if overwrite else view + part
         return total
 
-    def cropped(total: Array, down: int = 0, right: int = 0) -> Array:
-        top, left = padding + down, padding + right
-        return total[:, :, top : top + height, left : left + width]
+    def dx(self, **changes: Any) -> Array:
+        return self.cropped(self.whole_dx(**changes))
 
-    def correlate(canvas: Array, steps: Any = (stride, stride), upstream: Array = dy) -> Array:
-        dw = np.zeros_like(w)
-        for i, j in product(range(kh), range(kw)):
-            dw[:, :, i, j] = np.einsum("nfpq,ncpq->fc", upstream, canvas[tap(i, j, steps)])
+    def cropped(self, total: Array, down: int = 0, right: int = 0) -> Array:
+        top, left = self.padding + down, self.padding + right
+        inside: Array = total[:, :, top : top + self.x.shape[2], left : left + self.x.shape[3]]
+        return inside
+
+    def dw(
+        self,
+        canvas: Array | None = None,
+        steps: tuple[int, int] | None = None,
+        lost: Collection[tuple[int, int]] = (),
+        dy: Array | None = None,
+    ) -> Array:
+        dw = np.zeros_like(self.w)
+        canvas, dy = self.canvas if canvas is None else canvas, self.dy if dy is None else dy
+        for i, j in self.taps:
+            if (i, j) not in lost:
+                view = canvas[self.view((i, j), steps or self.steps)]
+                dw[:, :, i, j] = np.einsum("nfpq,ncpq->fc", dy, view)
         return dw
 
-    yield "the kernel is not turned", (cropped(spread(w[:, :, ::-1, ::-1])), None, *rest)
-    for axis, letter in ((2, "KH"), (3, "KW")):
-        half = np.flip(w, axis)
-        yield f"the kernel is not turned along {letter}", (cropped(spread(half)), None, *rest)
-    if kh == kw:
-        swapped = w.swapaxes(2, 3)
-        yield "the kernel axes i and j are swapped", (cropped(spread(swapped)), None, *rest)
-        yield "the kernel axes i and j are swapped", (
-            cropped(spread(swapped[:, :, ::-1, ::-1])), None, *rest)  # fmt: skip
-    if f == c:
-        axes = w.swapaxes(0, 1)
-        yield "the channel axes of w are swapped", (cropped(spread(axes)), None, *rest)
+
+def conv2d(
+    args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int], *, stride: int, padding: int
+) -> Mistakes:
+    """Give wrong gradients of a convolution."""
+    x, w = args[:2]
+    taps = _Taps(x, w, dy, stride, padding)
+    for change, dx, dw in _in_both(taps, stride):
+        for grads in ({0: dx}, {1: dw}, {0: dx, 1: dw}):
+            yield change, grads
+    yield "the kernel is not turned", {0: taps.dx(w=np.flip(w, (2, 3)))}
+    yield "the kernel is not turned along KH", {0: taps.dx(w=np.flip(w, 2))}
+    yield "the kernel is not turned along KW", {0: taps.dx(w=np.flip(w, 3))}
+    if w.shape[2] == w.shape[3]:
+        swapped, cause = w.swapaxes(2, 3), "the kernel axes i and j are swapped"
+        yield cause, {0: taps.dx(w=swapped)}
+        yield cause, {0: taps.dx(w=np.flip(swapped, (2, 3)))}
+    if w.shape[0] == w.shape[1]:
+        yield "the channel axes of w are swapped", {0: taps.dx(w=w.swapaxes(0, 1))}
+    for dx in (taps.dx(overwrite=True), taps.cropped(_overwritten_windows(taps, stride))):
+        yield "written with = where += is needed: windows overlap", {0: dx}
+    whole = np.pad(taps.whole_dx(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    for down, right in product((-1, 0, 1), repeat=2):
+        if (down, right) != (0, 0):
+            shifted = taps.cropped(whole, 1 + down, 1 + right)
+            yield "it is shifted: the crop is off by one", {0: shifted}
+    if padding:
+        yield from _with_padding(taps, stride)
+
+
+def _in_both(taps: _Taps, stride: int) -> list[tuple[str, Array, Array]]:
+    """Mistakes that can be made in dx, in dw, or in both."""
+    found = []
     if stride > 1:
         for steps in ((1, 1), (stride, 1), (1, stride)):
-            dx, dw = cropped(spread(w, steps)), correlate(canvas, steps)
-            for both in ((dx, None), (None, dw), (dx, dw)):
-                yield "the stride is ignored", (*both, *rest)
-    by_window = np.zeros_like(canvas)
-    for p, q in product(range(oh), range(ow)):
-        at = np.s_[:, :, p * stride : p * stride + kh, q * stride : q * stride + kw]
-        by_window[at] = np.einsum("nf,fcij->ncij", dy[:, :, p, q], w)
-    for dx in (by_window, spread(w, overwrite=True)):
-        yield "written with = where += is needed: windows overlap", (cropped(dx), None, *rest)
-    lost = {
-        "the first tap of the kernel is lost": [(0, 0)],
-        "the last tap of the kernel is lost": [(kh - 1, kw - 1)],
-        "the top right tap of the kernel is lost": [(0, kw - 1)],
-        "the bottom left tap of the kernel is lost": [(kh - 1, 0)],
-        "the first row of the kernel is lost": [(0, j) for j in range(kw)],
-        "the last row of the kernel is lost": [(kh - 1, j) for j in range(kw)],
-        "the first column of the kernel is lost": [(i, 0) for i in range(kh)],
-        "the last column of the kernel is lost": [(i, kw - 1) for i in range(kh)],
-    }
-    for cause, taps in lost.items():
-        dx, dw = cropped(spread(w, skip=taps)), correlate(canvas)
-        dw[:, :, [i for i, _ in taps], [j for _, j in taps]] = 0
-        for both in ((dx, None), (None, dw), (dx, dw)):
-            yield cause, (*both, *rest)
-    for down, right in product((-1, 0, 1), repeat=2):
-        shifted = cropped(np.pad(spread(w), ((0, 0), (0, 0), (1, 1), (1, 1))), 1 + down, 1 + right)
-        if (down, right) != (0, 0):
-            yield "it is shifted: the crop is off by one", (shifted, None, *rest)
-    if padding:
-        down, right = np.arange(oh) * stride, np.arange(ow) * stride
-        clear_rows = (down >= padding) & (down <= padding + height - kh)
-        clear_columns = (right >= padding) & (right <= padding + width - kw)
-        inside = dy * np.outer(clear_rows, clear_columns)
-        yield "the padding is ignored: windows that reach into it are left out", (
-            None, correlate(canvas, upstream=inside), *rest)  # fmt: skip
-        total, moved = spread(w), np.zeros_like(canvas)
-        yield "the padding is ignored: it is not cropped from all sides", (
-            total[:, :, :height, :width], None, *rest)  # fmt: skip
-        moved[:, :, :height, :width] = x
-        yield "the padding is ignored", (None, correlate(moved), *rest)
-        moved = np.zeros_like(canvas)
-        moved[:, :, 2 * padding :, 2 * padding :] = x
-        yield "the padding is ignored: it lies on one side only", (None, correlate(moved), *rest)
-        edge = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), mode="edge")
-        yield "the padding is wrong: edge values in place of zeros", (None, correlate(edge), *rest)
+            found.append(("the stride is ignored", taps.dx(steps=steps), taps.dw(steps=steps)))
+    kh, kw = taps.w.shape[2:]
+    ends = {"first": 0, "last": -1}
+    rows, columns = range(kh), range(kw)
+    lost = {f"{end} row": [(rows[k], j) for j in columns] for end, k in ends.items()}
+    lost |= {f"{end} column": [(i, columns[k]) for i in rows] for end, k in ends.items()}
+    lost |= {f"{end} tap": [(rows[k], columns[k])] for end, k in ends.items()}
+    lost |= {"top right tap": [(0, kw - 1)], "bottom left tap": [(kh - 1, 0)]}
+    for name, places in lost.items():
+        cause = f"the {name} of the kernel is lost"
+        found.append((cause, taps.dx(lost=places), taps.dw(lost=places)))
+    return found
+
+
+def _overwritten_windows(taps: _Taps, stride: int) -> Array:
+    total, (kh, kw) = np.zeros_like(taps.canvas), taps.w.shape[2:]
+    for p, q in product(*map(range, taps.dy.shape[2:])):
+        top, left = p * stride, q * stride
+        part = np.einsum("nf,fcij->ncij", taps.dy[:, :, p, q], taps.w)
+        total[:, :, top : top + kh, left : left + kw] = part
+    return total
+
+
+def _with_padding(taps: _Taps, stride: int) -> Mistakes:
+    x, padding = taps.x, taps.padding
+    clear = [
+        (np.arange(count) * stride >= padding)
+        & (np.arange(count) * stride <= padding + length - size)
+        for count, length, size in zip(
+            taps.dy.shape[2:], x.shape[2:], taps.w.shape[2:], strict=True
+        )
+    ]
+    inside = taps.dy * np.outer(*clear)
+    yield "the padding is ignored: windows that reach into it are left out", {1: taps.dw(dy=inside)}
+    yield (
+        "the padding is ignored: it is not cropped from all sides",
+        {0: taps.cropped(taps.whole_dx(), -padding, -padding)},
+    )
+    for side, cause in (((0, 2 * padding), ""), ((2 * padding, 0), ": it lies on one side only")):
+        canvas = np.pad(x, ((0, 0), (0, 0), side, side))
+        yield f"the padding is ignored{cause}", {1: taps.dw(canvas=canvas)}
+    edge = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), mode="edge")
+    yield "the padding is wrong: edge values in place of zeros", {1: taps.dw(canvas=edge)}

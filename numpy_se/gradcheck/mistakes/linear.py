@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from numpy_se.contract import Array
 from numpy_se.gradcheck.mistakes.common import RATES, Mistakes
-from numpy_se.gradcheck.promises import is_float
 
 
-def linear(args: tuple[Any, ...], dy: Array, sizes: Any) -> Mistakes:
-    x, w, *bias = args
-    rest = (None,) * sum(map(is_float, bias))
+def linear(args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int]) -> Mistakes:
+    """Give wrong gradients of y = x @ w.T + b."""
+    x, w, b = (*args, None)[:3]
+    dw = dy.T @ x
     for rate in RATES:
-        updated = w - rate * (dy.T @ x)
-        yield "w was updated before dx was computed from it", (dy @ updated, None, *rest)
+        yield "w was updated before dx was computed from it", {0: dy @ (w - rate * dw)}
     if w.shape[0] == w.shape[1]:
-        y = x @ w.T + (bias[0] if rest else 0)
-        yield "y in place of x", (None, dy.T @ y, *rest)
-        yield "w is transposed in dx: dy @ w.T in place of dy @ w", (dy @ w.T, None, *rest)
+        y = x @ w.T if b is None else x @ w.T + b
+        yield "w is transposed in dx: dy @ w.T in place of dy @ w", {0: dy @ w.T}
+        yield "y in place of x", {1: dy.T @ y}
 
 
-def channel_scale(args: tuple[Array, Array], dy: Array, sizes: Any) -> Mistakes:
+def channel_scale(args: tuple[Array, Array], dy: Array, sizes: Mapping[str, int]) -> Mistakes:
+    """Give wrong gradients of y = s x."""
     x, s = args
-    y = x * s[:, :, None, None]
 
-    def spread(gates: Array) -> Array:
+    def scaled(gates: Array) -> Array:
         return dy * gates[:, :, None, None]
 
-    yield "s is missing: it is dy", (dy, None)
-    yield "s is averaged over N: samples are mixed", (spread(s.mean(axis=0, keepdims=True)), None)
-    yield "s is averaged over C: channels are mixed", (spread(s.mean(axis=1, keepdims=True)), None)
-    yield "s of sample 0 is used for all", (spread(s[:1]), None)
-    yield "divided by s where it should be multiplied by it", (spread(1 / s), None)
+    yield "s is missing: it is dy", {0: dy}
+    yield "s is averaged over N: samples are mixed", {0: scaled(s.mean(axis=0, keepdims=True))}
+    yield "s is averaged over C: channels are mixed", {0: scaled(s.mean(axis=1, keepdims=True))}
+    yield "s of sample 0 is used for all", {0: scaled(s[:1])}
+    yield "divided by s where it should be multiplied by it", {0: scaled(1 / s)}
+    yield "x in place of s", {0: dy * x}
     if x.shape[2:] == s.shape:
-        yield "the axes of s are swapped: pixel (h, w) gets gate s[h, w]", (dy * s, None)
-    yield "x in place of s", (dy * x, None)
-    yield "x is missing: it is the sum of dy", (None, dy.sum(axis=(2, 3)))
-    yield "y in place of x", (None, (dy * y).sum(axis=(2, 3)))
-    yield "x is missing: it is the mean of dy", (None, dy.mean(axis=(2, 3)))
-    ds = (dy * x).sum(axis=(2, 3))
-    yield "a factor s (1 - s) too much: the derivative of the sigmoid", (None, ds * s * (1 - s))
+        yield "the axes of s are swapped: pixel (h, w) gets gate s[h, w]", {0: dy * s}
+
+    def summed(a: Array) -> Array:
+        total: Array = a.sum(axis=(2, 3))
+        return total
+
+    yield "x is missing: it is the sum of dy", {1: summed(dy)}
+    yield "x is missing: it is the mean of dy", {1: dy.mean(axis=(2, 3))}
+    yield "y in place of x", {1: summed(scaled(s) * x)}
+    yield (
+        "a factor s (1 - s) too much: the derivative of the sigmoid",
+        {1: summed(dy * x) * s * (1 - s)},
+    )

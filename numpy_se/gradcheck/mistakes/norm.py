@@ -2,99 +2,114 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims import factors
+from numpy_se.gradcheck.claims import scaled
 from numpy_se.gradcheck.mistakes.common import Mistakes
 
+AXES = (0, 2, 3)
 
-def batch_norm(args: tuple[Array, Array, Array], dy: Array, sizes: Any, *, eps: float) -> Mistakes:
-    x, gamma, _ = args
-    axes, count = (0, 2, 3), x.size // x.shape[1]
 
-    def mean(a: Array) -> Array:
-        return a.mean(axis=axes, keepdims=True)
+def batch_norm(
+    args: tuple[Array, Array, Array], dy: Array, sizes: Mapping[str, int], *, eps: float
+) -> Mistakes:
+    """Give wrong gradients of batch normalisation with the statistics of the batch."""
+    x, gamma, beta = args[0], args[1][:, None, None], args[2][:, None, None]
 
-    gamma = gamma[:, None, None]
+    def mean(a: Array, axes: tuple[int, ...] = AXES) -> Array:
+        average: Array = a.mean(axis=axes, keepdims=True)
+        return average
+
+    count = x.size // x.shape[1]
     centred = x - mean(x)
     variance = mean(centred**2)
-    scale = 1 / np.sqrt(variance + eps)
-    xhat = centred * scale
+    inverse = 1 / np.sqrt(variance + eps)  # 1/sigma
+    xhat = centred * inverse
     through_m, through_v = -mean(dy), -xhat * mean(dy * xhat)
-    right = gamma * scale * (dy + through_m + through_v)
-    bare, unbiased = 1 / np.sqrt(variance), count / (count - 1)
-    biased = 1 / np.sqrt(variance * unbiased + eps)
-    dx = {
-        "the mean path and the variance path are missing: statistics as constants": scale * dy,
-        "the mean path is missing": scale * (dy + through_v),
-        "the variance path is missing": scale * (dy + through_m),
-        "the direct path is missing": scale * (through_m + through_v),
-        "the mean path has the wrong sign": scale * (dy - through_m + through_v),
-        "the variance path has the wrong sign": scale * (dy + through_m - through_v),
-        "N*H*W - 1 in place of N*H*W": scale * (dy + unbiased * (through_m + through_v)),
-        "N*H*W - 1 in place of N*H*W in the mean path": scale * (dy + unbiased * through_m + through_v),
-        "N*H*W - 1 in place of N*H*W in the variance path": scale * (dy + through_m + unbiased * through_v),
-        "1/sigma is missing": dy + through_m + through_v,
-        "1/sigma is there twice": scale**2 * (dy + through_m + through_v),
-        "1/sigma^3 in place of 1/sigma": scale**3 * (dy + through_m + through_v),
-        "sigma in place of 1/sigma": (dy + through_m + through_v) / scale,
-        "eps is missing": bare * (dy - mean(dy) - centred * bare * mean(dy * centred * bare)),
-        "eps is missing in 1/sigma": bare * (dy + through_m + through_v),
-        "x - m in place of xhat": scale * (dy + through_m - centred * mean(dy * centred)),
-        "x - m in place of xhat: 1/sigma is missing in the variance path": scale * (dy + through_m - centred * mean(dy * xhat)),
-    }  # fmt: skip
-    yield "gamma is missing", (scale * (dy + through_m + through_v), None, None)
+
+    def dx(through_m: Array, through_v: Array, direct: Array = dy) -> dict[int, Array]:
+        return {0: gamma * inverse * (direct + through_m + through_v)}
+
+    zero, one = np.zeros(()), np.ones(())
+    yield "the mean path and the variance path are missing: statistics as constants", dx(zero, zero)
+    for cause, factor in scaled(sizes, one):
+        words = "is missing" if cause == "is zero" else cause
+        yield f"the mean path {words}", dx(factor * through_m, through_v)
+        yield f"the variance path {words}", dx(through_m, factor * through_v)
+        both = "are" + words.removeprefix("is")
+        yield (
+            f"the mean path and the variance path {both}",
+            dx(factor * through_m, factor * through_v),
+        )
+    yield "the direct path is missing", dx(through_m, through_v, direct=zero)
+    yield (
+        "the sum in place of the mean in both paths: N*H*W times too large",
+        dx(count * through_m, count * through_v),
+    )
+    for axes, kept in (((0,), "N"), ((2, 3), "H W")):
+        parts = -mean(dy, axes), -xhat * mean(dy * xhat, axes)
+        yield f"the statistics are taken over {kept} only", dx(*parts)
+
+    unbiased = "N*H*W - 1 in place of N*H*W"
+    share = count / (count - 1)
+    wider = 1 / np.sqrt(variance * share + eps)
+    whole = centred * wider
+    yield unbiased, dx(share * through_m, share * through_v)
+    yield f"{unbiased} in the mean path", dx(share * through_m, through_v)
+    yield f"{unbiased} in the variance path", dx(through_m, share * through_v)
     for power in (1, 2):
-        yield "N*H*W - 1 in place of N*H*W", (
-            right * (biased / scale) ** power, None, None)  # fmt: skip
-    whole = centred * biased
-    yield "N*H*W - 1 in place of N*H*W", (
-        gamma * biased * (dy - mean(dy) - whole * mean(dy * whole)), None, None)  # fmt: skip
-    yield "N*H*W - 1 in place of N*H*W", (
-        gamma * biased * (dy - mean(dy) - whole * unbiased * mean(dy * whole)), None, None)  # fmt: skip
-    for cause, value in dx.items():
-        yield cause, (gamma * value, None, None)
-    for over, kept in ((0, "N"), ((2, 3), "H W")):
-        means = [a.mean(axis=over, keepdims=True) for a in (dy, dy * xhat)]
-        yield f"the statistics are taken over {kept} only", (
-            gamma * scale * (dy - means[0] - xhat * means[1]), None, None)  # fmt: skip
-    yield "the sum in place of the mean in both paths: N*H*W times too large", (
-        gamma * scale * (dy + count * (through_m + through_v)), None, None)  # fmt: skip
-    yield "x in place of xhat in the variance path", (
-        gamma * scale * (dy + through_m - x * mean(dy * xhat)), None, None)  # fmt: skip
-    yield "x in place of xhat in the variance path", (
-        gamma * scale * (dy + through_m - x * mean(dy * x)), None, None)  # fmt: skip
-    for name, factor in factors(sizes):
-        for sign, how in ((factor, "large"), (1 / factor, "small")):
-            yield f"the mean path is {name} times too {how}", (
-                gamma * scale * (dy + sign * through_m + through_v), None, None)  # fmt: skip
-            yield f"the variance path is {name} times too {how}", (
-                gamma * scale * (dy + through_m + sign * through_v), None, None)  # fmt: skip
-    yield "x in place of xhat", (None, (dy * x).sum(axis=axes), None)
-    yield "x - m in place of xhat: 1/sigma is missing", (None, (dy * centred).sum(axis=axes), None)
-    yield (
-        "y in place of xhat",
-        (None, (dy * (gamma * xhat + args[2][:, None, None])).sum(axis=axes), None),
-    )
-    yield "xhat is missing: it is the sum of dy", (None, dy.sum(axis=axes), None)
-    yield (
-        "gamma is there too often: dxhat in place of dy",
-        (None, (dy * xhat * gamma).sum(axis=axes), None),
-    )
+        yield unbiased, {0: dx(through_m, through_v)[0] * (wider / inverse) ** power}
+    for ratio in (1, share):
+        through_whole = -ratio * whole * mean(dy * whole)
+        yield unbiased, {0: gamma * wider * (dy + through_m + through_whole)}
+
+    bracket = dy + through_m + through_v
+    bare = 1 / np.sqrt(variance)
+    raw = centred * bare
+    wrong_factors = {
+        "gamma is missing": inverse,
+        "1/sigma is missing": gamma,
+        "1/sigma is there twice": gamma * inverse**2,
+        "1/sigma^3 in place of 1/sigma": gamma * inverse**3,
+        "sigma in place of 1/sigma": gamma / inverse,
+        "eps is missing in 1/sigma": gamma * bare,
+        "gamma is there twice": gamma**2 * inverse,
+    }
+    for cause, outer in wrong_factors.items():
+        yield cause, {0: outer * bracket}
+    yield "eps is missing", {0: gamma * bare * (dy + through_m - raw * mean(dy * raw))}
+    without_sigma = "x - m in place of xhat, so 1/sigma is missing"
+    yield f"{without_sigma} in the variance path", dx(through_m, -centred * mean(dy * centred))
+    yield f"{without_sigma} in the variance path", dx(through_m, -centred * mean(dy * xhat))
+    yield "x in place of xhat in the variance path", dx(through_m, -x * mean(dy * xhat))
+    yield "x in place of xhat in the variance path", dx(through_m, -x * mean(dy * x))
+
+    dgamma = {
+        "x in place of xhat": x,
+        without_sigma: centred,
+        "y in place of xhat": gamma * xhat + beta,
+        "xhat is missing: it is the sum of dy": one,
+        "gamma is there too often: dxhat in place of dy": gamma * xhat,
+    }
+    for cause, value in dgamma.items():
+        yield cause, {1: (dy * value).sum(axis=AXES)}
 
 
-def batch_norm_inference(args: tuple[Array, ...], dy: Array, sizes: Any, *, eps: float) -> Mistakes:
+def batch_norm_inference(
+    args: tuple[Array, ...], dy: Array, sizes: Mapping[str, int], *, eps: float
+) -> Mistakes:
+    """Give wrong gradients of normalisation with given statistics."""
     x, gamma, _, mean, variance = (a if a.ndim == 4 else a[:, None, None] for a in args)
-    scale = 1 / np.sqrt(variance + eps)
-    others = (None,) * 4
-    yield "gamma is missing", (dy * scale, *others)
-    yield "1/sigma is missing", (dy * gamma, *others)
-    yield "eps is missing", (dy * gamma / np.sqrt(variance), *others)
-    dx = gamma * scale * dy
-    through_m, xhat = dx.mean(axis=(0, 2, 3), keepdims=True), (x - mean) * scale
-    yield "the rule of training: the statistics do not depend on x here", (
-        dx - through_m - xhat * (dx * xhat).mean(axis=(0, 2, 3), keepdims=True), *others)  # fmt: skip
-    yield "x in place of xhat", (None, (dy * x).sum(axis=(0, 2, 3)), *others[1:])
+    inverse = 1 / np.sqrt(variance + eps)
+    dx, xhat = gamma * inverse * dy, (x - mean) * inverse
+    yield "gamma is missing", {0: dy * inverse}
+    yield "1/sigma is missing", {0: dy * gamma}
+    yield "eps is missing", {0: dy * gamma / np.sqrt(variance)}
+    through_m = dx.mean(axis=AXES, keepdims=True)
+    through_v = xhat * (dx * xhat).mean(axis=AXES, keepdims=True)
+    cause = "the rule of training: the statistics do not depend on x here"
+    yield cause, {0: dx - through_m - through_v}
+    yield "x in place of xhat", {1: (dy * x).sum(axis=AXES)}
