@@ -1,4 +1,4 @@
-"""What hypothesis draws: arrays on a lattice, and whole argument lists for an operation."""
+"""What the tests draw: whole argument lists for every operation of ``cases``."""
 
 import inspect
 from typing import Any
@@ -6,54 +6,32 @@ from typing import Any
 import numpy as np
 from cases import Case
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+
+from numpy_se.strategies import gaussian, labels, lattice, sizes
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def lattice(shape: tuple[int, ...]) -> Any:
-    """Multiples of 1/8, exact in every dtype. Zeros and ties, where kinks lie, are frequent."""
-    eighths = arrays(np.int64, shape, elements=st.integers(-24, 24), fill=st.nothing())
-    return eighths.map(lambda a: a / 8)
-
-
-@st.composite
-def sizes(draw: Any, case: Case) -> dict[str, int]:
-    """A size for every axis of the signature: N >= 2, H != W, and maps that windows fit into."""
-    windowed = case.op.__name__ in ("conv2d", "max_pool2d")
-    bounds = {"N": (2, 3), "KH": (1, 3), "KW": (1, 3), "K": (2, 4)}
-    bounds |= dict.fromkeys("HW", (3, 5) if windowed else (1, 5))
-    letters = dict.fromkeys(case.op.signature.replace("->", " ").replace(",", " ").split())
-    drawn = {letter: draw(st.integers(*bounds.get(letter, (1, 4)))) for letter in letters}
-    if drawn.get("H") == drawn.get("W"):
-        drawn["W"] = drawn.get("W", 0) + 1
-    return drawn
 
 
 @st.composite
 def arguments(draw: Any, case: Case, dtype: type = np.float64, values: Any = lattice) -> list[Any]:
     """A list of arguments that fits the signature. Optional ones are None at times."""
-    size = draw(sizes(case))
+    windowed = case.op.__name__ in ("conv2d", "max_pool2d")
+    bounds = {"KH": (1, 3), "KW": (1, 3)} | (dict.fromkeys("HW", (3, 5)) if windowed else {})
+    terms = [term.split() for term in case.op.signature.split("->")[0].split(",")]
+    letters = ",".join(" ".join(term) for term in terms if term != ["..."])
+    size = draw(sizes(letters, **bounds))
     any_shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
     result: list[Any] = []
-    parameters = inspect.signature(case.op).parameters.values()
-    terms = case.op.signature.split("->")[0].split(",")
-    for parameter, term in zip(parameters, map(str.split, terms), strict=False):
+    for parameter, term in zip(inspect.signature(case.op).parameters.values(), terms, strict=False):
         if parameter.default is None and draw(st.booleans()):
             result.append(None)
         elif term[0] == "int":
-            labels = st.integers(0, size["K"] - 1)
-            result.append(draw(arrays(np.int64, size["N"], elements=labels)))
+            result.append(draw(labels(size["N"], size["K"])))
         else:
             shape = any_shape if term == ["..."] else tuple(size[axis] for axis in term)
             array = draw(values(shape)).astype(dtype)
             result.append(np.abs(array) + 0.125 if parameter.name == "variance" else array)
     return result
-
-
-def gaussian(shape: tuple[int, ...]) -> Any:
-    """Normally distributed values, which hardly ever lie at a kink."""
-    return seeds.map(lambda seed: np.random.default_rng(seed).standard_normal(shape))
 
 
 def gaussian_arguments(case: Case) -> Any:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import as_tuple, lattice, seeds
+from strategies import as_tuple, seeds
 
 import numpy_se as se
+from numpy_se.strategies import lattice
 
 maps = st.tuples(*(st.integers(2, 4) for _ in range(4))).flatmap(lattice)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.gradcheck.promises import is_float
+from numpy_se.contract import Array
+from numpy_se.gradcheck.promises import copies, is_float
 from numpy_se.gradcheck.slopes import Op
 
 SIZES = {"N": 2, "C": 3, "H": 5, "W": 4, "R": 3, "F": 3, "KH": 2, "KW": 3, "K": 3, "I": 4, "O": 3}
@@ -74,8 +75,13 @@ def at_large(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def forward_runs(op: Op, arguments: Arguments) -> bool:
     """Tell whether the forward pass takes arguments of these sizes, and gives finite numbers."""
+    return takes(op, arguments.draw(np.random.default_rng(0)))
+
+
+def takes(op: Op, args: tuple[Any, ...]) -> bool:
+    """Tell whether the forward pass runs, and gives finite numbers."""
     try:
-        y, _ = op(*arguments.draw(np.random.default_rng(0)))
+        y, _ = op(*copies(args))
         return np.size(y) > 0 and bool(np.isfinite(y).all())
     except Exception:  # whatever an operation says to sizes that it does not take
         return False
@@ -127,9 +133,22 @@ def other_sizes(
             return
 
 
-def at_ties(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Round the arguments to halves. Ties and zeros, where the kinks lie, become frequent."""
-    return tuple(np.round(2 * a) / 2 + 0.0 if is_float(a) else a for a in args)
+def at_kinks(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Move each argument to simple kinks: one entry to zero, and neighbours of a maximum to a tie.
+
+    The neighbours are those in the last two axes, where windows of pooling lie.
+    """
+    return tuple(_at_kinks(a) if is_float(a) and a.size > 1 else a for a in args)
+
+
+def _at_kinks(a: Array) -> Array:
+    moved = a.copy()
+    if (a > 0).any() and (a < 0).any():
+        moved.flat[np.abs(a).argmin()] = 0
+    for matrix in moved.reshape(-1, *moved.shape[-2:]) if a.ndim > 1 else (moved,):
+        peak = np.unravel_index(matrix.argmax(), matrix.shape)
+        matrix[tuple(slice(max(k - 1, 0), k + 2) for k in peak)] = matrix[peak]
+    return moved
 
 
 def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> Arguments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,8 +12,8 @@ from numpy_se.contract import run_op
 from numpy_se.gradcheck.arguments import (
     Arguments,
     Shapes,
+    at_kinks,
     at_large,
-    at_ties,
     backward_runs,
     forward_runs,
     from_arrays,
@@ -22,6 +21,7 @@ from numpy_se.gradcheck.arguments import (
     in_domain,
     other_sizes,
     related,
+    takes,
 )
 from numpy_se.gradcheck.diagnosis import Probe
 from numpy_se.gradcheck.promises import is_float
@@ -93,10 +93,11 @@ def _refuse(args: tuple[Any, ...]) -> None:
 def _at_given(
     op: Op, arguments: Arguments, args: tuple[Any, ...], rng: np.random.Generator
 ) -> Iterator[Probe]:
-    """Check at the arguments, and at rounded ones, where ties and kinks are frequent."""
+    """Check at the arguments, and where they are moved to kinks."""
     yield check_at(op, arguments.names, args, rng), arguments
-    with suppress(Exception):  # rounding may leave the domain of the operation
-        yield check_at(op, arguments.names, at_ties(args), rng), arguments
+    moved = at_kinks(args)
+    if takes(op, moved):  # the kinks may lie outside of the domain of the operation
+        yield check_at(op, arguments.names, moved, rng, simple_kinks=True), arguments
 
 
 def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:

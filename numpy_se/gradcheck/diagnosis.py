@@ -8,7 +8,6 @@ numbers cannot tell more: two mistakes may give the same gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, permutations
@@ -18,11 +17,13 @@ import numpy as np
 from numpy_se.contract import Array
 from numpy_se.gradcheck.arguments import (
     Arguments,
+    at_kinks,
     at_large,
     backward_runs,
     forward_runs,
     other_sizes,
     related,
+    takes,
 )
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
 from numpy_se.gradcheck.mistakes import Known, recognise
@@ -92,14 +93,13 @@ def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
         others = other_sizes(arguments, runs, np.random.default_rng(0), OTHER_SIZES)
     else:  # backward raises: it may run where all sizes are equal
         equal = (dict.fromkeys(arguments.sizes, size) for size in (3, 4))
-        others = map(arguments.resized, equal)
+        others = filter(partial(forward_runs, op), map(arguments.resized, equal))
     for number, changed in enumerate(others):
         rng = np.random.default_rng(number)
         args = changed.draw(rng)
-        with suppress(Exception):  # the operation may not take these sizes
-            sample = check_at(op, changed.names, at_large(args) if number else args, rng)
-            if _complete(sample):
-                yield sample, changed
+        sample = check_at(op, changed.names, at_large(args) if number else args, rng)
+        if _complete(sample):
+            yield sample, changed
 
 
 def _complete(sample: Sample) -> bool:
@@ -217,10 +217,12 @@ def _smallest(op: Op, arguments: Arguments, first: Sample) -> Sample:
     wanted = {w.name for w in first.wrong} or set(first.run.broken)
 
     def fails(args: tuple[object, ...]) -> Sample | None:
-        try:
-            found = check_at(op, arguments.names, args, np.random.default_rng(0))
-        except Exception:  # the operation does not take these arguments
+        if first.simple_kinks:
+            args = at_kinks(args)
+        if not takes(op, args):
             return None
+        rng = np.random.default_rng(0)
+        found = check_at(op, arguments.names, args, rng, first.simple_kinks)
         return found if wanted & ({w.name for w in found.wrong} | set(found.run.broken)) else None
 
     best = first

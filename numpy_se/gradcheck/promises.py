@@ -37,6 +37,13 @@ def is_float(a: Any) -> bool:
     return isinstance(a, np.ndarray) and a.dtype.kind == "f"
 
 
+def run_backward(op: Op, args: tuple[Any, ...], dy: Array) -> tuple[Any, ...]:
+    """Run forward and backward once, and give the gradients as a tuple."""
+    y, backward = op(*copies(args))
+    given = backward(dy.copy() if isinstance(y, np.ndarray) else np.float64(dy))
+    return tuple(given) if isinstance(given, tuple | list) else (given,)
+
+
 def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Generator) -> Run:
     """Run the operation forward and backward, several times, and note every broken promise.
 

@@ -8,20 +8,14 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
+from numpy_se.gradcheck.kinks import SMALL_STEP, between_pieces, right_beside
 from numpy_se.gradcheck.promises import Run, copies, is_float, run
-from numpy_se.gradcheck.slopes import (
-    Op,
-    Slopes,
-    legal_nearby,
-    measure,
-    random_directions,
-    unit_directions,
-)
+from numpy_se.gradcheck.slopes import Op, Slopes, measure, random_directions, unit_directions
 
 MOST_ENTRIES = 1500  # of all arguments together, to move every entry alone
 MOST_SLOPES = 2_000_000
 PARTS = 8  # random directions for each argument where entries are too many
-STEP, SMALL_STEP = 1e-4, 1e-7  # the small one, as many moving entries meet many kinks
+STEP = 1e-4  # a single entry; many that move together meet many kinks, and want SMALL_STEP
 
 
 @dataclass(frozen=True)
@@ -61,6 +55,7 @@ class Sample:
     at_kinks: int
     silent: tuple[str, ...]
     resolution: dict[str, float]
+    simple_kinks: bool
 
     @property
     def well_shaped(self) -> bool:
@@ -93,60 +88,125 @@ def all_have_influence(op: Op, args: tuple[Any, ...], rng: np.random.Generator) 
 
 
 def check_at(
-    op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Generator
+    op: Op,
+    names: tuple[str, ...],
+    args: tuple[Any, ...],
+    rng: np.random.Generator,
+    simple_kinks: bool = False,
 ) -> Sample:
-    """Run the operation at ``args`` and hold every gradient against differences."""
+    """Run the operation at ``args`` and hold every gradient against differences.
+
+    ``simple_kinks`` says that no two kinks meet at these arguments. Then a value that is not
+    between the slopes on the two sides of a kink is wrong; otherwise it may be right.
+    """
     ran = run(op, names, args, rng)
     places = [i for i, a in enumerate(args) if is_float(a)]
+    floats = tuple(names[i] for i in places)
     if any("changes" in promise for promise in ran.broken):  # then differences mean nothing
-        return Sample(ran, tuple(names[i] for i in places), (), (), 0, 0, (), {})
+        return Sample(ran, floats, (), (), 0, 0, (), {}, simple_kinks)
     entries = sum(args[i].size for i in places)
     each = entries <= MOST_ENTRIES and entries * ran.y.size <= MOST_SLOPES
     grads = ran.grads if len(ran.grads) == len(places) else (None,) * len(places)
     all_slopes, wrong, silent, resolution = [], [], [], {}
     at_kinks = checked = 0
-    for place, grad in zip(places, grads, strict=True):
-        arg, name = args[place], f"d{names[place]}"
+    for place, name, grad in zip(places, floats, grads, strict=True):
+        arg = args[place]
         directions = list(unit_directions(arg) if each else random_directions(arg, rng, PARTS))
         slopes = measure(op, args, place, directions, STEP if each else SMALL_STEP)
         all_slopes.append(slopes)
-        single = slice(len(directions) - each)  # without the direction of all entries
-        checked += arg.size if each else len(directions)
-        at_kinks += int(slopes.kink[single].any(axis=1).sum())
+        single = len(directions) - each  # without the direction of all entries
+        checked += single
+        at_kinks += int(slopes.kink[:single].any(axis=1).sum())
         if not slopes.low.any() and not slopes.high.any():
-            silent.append(names[place])
+            silent.append(name)
         if grad is None:
             continue
-        if fact := _unusable(name, grad, arg):
-            wrong.append(Wrong(name, fact))
+        if fact := _unusable(f"d{name}", grad, arg):
+            wrong.append(Wrong(f"d{name}", fact))
             continue
-        along = np.array([float((grad * v).sum()) for v in directions])
-        low, high = slopes.legal(ran.dy)
-        middle = np.nan_to_num(slopes.central @ np.ravel(ran.dy))
-        scale = float(max(np.abs(along[single]).max(), np.abs(middle[single]).max()))
-        resolution[name] = tolerance = slopes.tolerance(ran.dy, scale)
-        error = np.maximum(low - along, along - high)
-        error[len(directions) - each :] /= np.sqrt(arg.size)
-        order = np.argsort(-error[single])  # what single entries show comes first
-        for worst in [*order, *range(len(order), len(error))]:
-            if error[worst] <= tolerance:
-                continue
-            v = directions[worst]
-            if not legal_nearby(op, args, place, v, ran.dy, along[worst], tolerance, rng):
-                expected = float(np.clip(along[worst], low[worst], high[worst]))
-                problem = _locate(op, args, place, ran, name, grad, v, expected)
-                wrong.append(problem)
-                break
+        look = _Look(op, ran, place, f"d{name}", grad, directions, slopes, single)
+        resolution[f"d{name}"] = look.tolerance
+        if found := look.for_an_error(simple_kinks, rng):
+            wrong.append(found)
+    all_slopes = all_slopes if each else []
     return Sample(
         ran,
-        tuple(names[i] for i in places),
-        tuple(all_slopes) if each else (),
+        floats,
+        tuple(all_slopes),
         tuple(wrong),
         checked,
         at_kinks,
         tuple(silent),
         resolution,
+        simple_kinks,
     )
+
+
+class _Look:
+    """One gradient beside the slopes of its argument."""
+
+    def __init__(
+        self,
+        op: Op,
+        ran: Run,
+        place: int,
+        name: str,
+        grad: Array,
+        directions: list[Array],
+        slopes: Slopes,
+        single: int,
+    ) -> None:
+        self.op, self.ran, self.place, self.name, self.grad = op, ran, place, name, grad
+        self.directions, self.single = directions, single
+        self.step = STEP if single < len(directions) else SMALL_STEP
+        self.along = np.array([float((grad * v).sum()) for v in directions])
+        self.low, self.high = slopes.legal(ran.dy)
+        middle = np.nan_to_num(slopes.central @ np.ravel(ran.dy))
+        scale = max(np.abs(self.along[:single]).max(), np.abs(middle[:single]).max())
+        self.tolerance = slopes.tolerance(ran.dy, float(scale))
+
+    def for_an_error(self, simple_kinks: bool, rng: np.random.Generator) -> Wrong | None:
+        """Return the worst error that is not a convention at a kink."""
+        op, args, dy = self.op, self.ran.args, self.ran.dy
+        error = np.maximum(self.low - self.along, self.along - self.high)
+        error[self.single :] /= np.sqrt(self.grad.size)
+        order = np.argsort(-error[: self.single])  # what single entries show comes first
+        for worst in [*order, *range(self.single, len(error))]:
+            v, along = self.directions[worst], float(self.along[worst])
+            if error[worst] <= self.tolerance:
+                continue
+            if simple_kinks:
+                legal = between_pieces(op, args, self.place, v, dy, along, self.tolerance, rng)
+            else:
+                legal = right_beside(op, args, self.place, v, dy, self.step, rng)
+            if not legal:
+                expected = float(np.clip(along, self.low[worst], self.high[worst]))
+                return self._located(v, expected)
+        return None
+
+    def _located(self, direction: Array, expected: float) -> Wrong:
+        """Find a wrong entry along a direction that shows an error, by halving it."""
+        grad, entries = self.grad, np.flatnonzero(direction)
+        if len(entries) == direction.size > 1:
+            return Wrong(
+                self.name,
+                f"the entries of {self.name} are legal one by one, but not together: they sum to "
+                f"{float(grad.sum()):.9g}, differences along all of {self.name[1:]} give "
+                f"{expected:.9g}",
+            )
+        while len(entries) > 1:
+            halves = entries[: len(entries) // 2], entries[len(entries) // 2 :]
+            parts = [np.zeros_like(direction) for _ in halves]
+            for part, half in zip(parts, halves, strict=True):
+                part.flat[half] = direction.flat[half]
+            slopes = measure(self.op, self.ran.args, self.place, parts, SMALL_STEP)
+            central = slopes.central @ np.ravel(self.ran.dy)
+            errors = [abs(float((grad * v).sum()) - c) for v, c in zip(parts, central, strict=True)]
+            larger = int(errors[1] > errors[0])
+            entries, direction, expected = halves[larger], parts[larger], float(central[larger])
+        index = tuple(int(i) for i in np.unravel_index(entries[0], grad.shape))
+        sign = float(direction[index])
+        return Wrong(self.name, f"{self.name} is wrong", index, float(grad[index]), sign * expected)
 
 
 def _unusable(name: str, grad: Any, arg: Array) -> str:
@@ -161,34 +221,3 @@ def _unusable(name: str, grad: Any, arg: Array) -> str:
         at = ", ".join(str(i) for i in np.argwhere(~np.isfinite(grad))[0])
         return f"{name} is not finite, first at [{at}]"
     return ""
-
-
-def _locate(
-    op: Op,
-    args: tuple[Any, ...],
-    place: int,
-    ran: Run,
-    name: str,
-    grad: Array,
-    direction: Array,
-    expected: float,
-) -> Wrong:
-    """Find a wrong entry along a direction that shows an error, by halving it."""
-    entries = np.flatnonzero(direction)
-    if len(entries) == direction.size > 1:
-        return Wrong(
-            name,
-            f"the entries of {name} are legal one by one, but not together: they sum to "
-            f"{float(grad.sum()):.9g}, differences along all of {name[1:]} give {expected:.9g}",
-        )
-    while len(entries) > 1:
-        halves = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]
-        parts = [np.where(np.isin(np.arange(grad.size), half).reshape(grad.shape), direction, 0)
-                 for half in halves]  # fmt: skip
-        central = measure(op, args, place, parts, SMALL_STEP).central @ np.ravel(ran.dy)
-        errors = [abs(float((grad * v).sum()) - c) for v, c in zip(parts, central, strict=True)]
-        larger = int(errors[1] > errors[0])
-        entries, direction, expected = halves[larger], parts[larger], float(central[larger])
-    index = tuple(int(i) for i in np.unravel_index(entries[0], grad.shape))
-    sign = float(direction[index])
-    return Wrong(name, f"{name} is wrong", index, float(grad[index]), sign * expected)

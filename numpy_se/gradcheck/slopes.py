@@ -30,7 +30,6 @@ EPS = float(np.finfo(np.float64).eps)
 SMOOTH = 1e-7  # how far steps disagree at most on a smooth function, relative to the largest slope
 FINEST = 1e-8  # no gradient is held to less than this, relative to its largest entry
 COMPLEX_STEP = 1e-30
-NUDGES = 60
 
 Op = Callable[..., Any]
 
@@ -106,7 +105,7 @@ def measure(
     there is no difference of nearly equal numbers, and the slope is right to the last digits.
     """
     arg = args[number]
-    h = step * _spread(arg)
+    h = step * spread(arg)
     y0 = np.ravel(op(*args)[0])
 
     def slope(v: Array, h: float) -> Array:
@@ -142,47 +141,10 @@ def measure(
     return Slopes(central, low, high, kink, noise, rounding)
 
 
-def legal_nearby(
-    op: Op,
-    args: tuple[Any, ...],
-    number: int,
-    direction: Array,
-    dy: Array,
-    along: float,
-    tolerance: float,
-    rng: np.random.Generator,
-) -> bool:
-    """True when slopes of nudged copies of the arguments make the value ``along`` legal.
-
-    Where several kinks meet in one point (a tie of maxima, and a ReLU at 0 behind it), differences
-    at the point itself do not see all legal slopes. A nudge of all arguments separates the kinks
-    and shows one of the smooth pieces that meet here. Their slopes, output by output, span what
-    is legal.
-    """
-    low = high = measure(op, args, number, [direction], 1e-7).central[0]
-    for nudge in range(NUDGES):
-        nudged = tuple(
-            a + 1e-5 * _spread(a) * rng.standard_normal(a.shape) if _moves(a) else a for a in args
-        )
-        moved = measure(op, nudged, number, [direction], 1e-7).central[0]
-        low, high = np.fmin(low, moved), np.fmax(high, moved)
-        ends = np.sort(np.stack([low, high]) * np.ravel(dy), axis=0).sum(axis=1)
-        slack = tolerance + 1e-3 * float(np.abs(ends).max())  # the pieces are curved
-        if ends[1] - ends[0] > slack:
-            if ends[0] - slack <= along <= ends[1] + slack:
-                return True
-        elif nudge == 5:  # one smooth piece: there is no kink
-            return False
-    return False
-
-
-def _moves(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
-
-
-def _spread(a: Array) -> float:
-    spread = float(np.std(a))
-    return max(spread if spread > 0 else 1.0, 1e-6 * float(np.abs(a).max()))
+def spread(a: Array) -> float:
+    """How far the entries of ``a`` lie apart: the unit of steps. It is 1 where they are equal."""
+    deviation = float(np.std(a))
+    return max(deviation if deviation > 0 else 1.0, 1e-6 * float(np.abs(a).max()))
 
 
 def _forward(op: Op, args: tuple[Any, ...], number: int, moved: Any) -> Any:
