@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations, combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -116,21 +116,48 @@ def in_domain(arguments: Arguments, runs: Callable[[Arguments], bool]) -> Argume
 
 
 def other_sizes(
-    arguments: Arguments, runs: Callable[[Arguments], bool], rng: np.random.Generator, count: int
+    arguments: Arguments, runs: Callable[[Arguments], bool], rng: np.random.Generator
 ) -> Iterator[Arguments]:
-    """Give up to ``count`` arguments of other sizes, 2 to 5, at which the operation runs."""
-    axes = sorted(arguments.sizes)
-    for attempt in range(TRIES):
-        sizes = {axis: int(rng.integers(2, 6)) for axis in axes}
-        if attempt % 2:  # where not all axes can be changed, some can
-            kept = [axis for axis in axes if rng.random() < 0.5]
-            sizes |= {axis: arguments.sizes[axis] for axis in kept}
+    """Give up to two arguments of other sizes, 2 to 5, at which the operation runs."""
+    count = 0
+    telling = chain.from_iterable(_telling_sizes(arguments.sizes, rng) for _ in range(TRIES))
+    for sizes in chain(telling, _partial_sizes(arguments.sizes, rng)):
         changed = arguments.resized(sizes)
         if changed.sizes != arguments.sizes and runs(changed):
             yield changed
-            count -= 1
-        if count == 0:
+            count += 1
+        if count == 2:
             return
+
+
+def _telling_sizes(
+    sizes: Mapping[str, int], rng: np.random.Generator
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Two further sizes for each axis, such that no product of two can be taken for another."""
+    best, fewest = None, np.inf
+    for _ in range(TRIES):
+        others = [
+            rng.permutation([n for n in range(2, 6) if n != own])[:2] for own in sizes.values()
+        ]
+        histories = [
+            (2, 2, 2),
+            *((own, *two) for own, two in zip(sizes.values(), others, strict=True)),
+        ]
+        products = [np.multiply(a, b) for a, b in combinations_with_replacement(histories, 2)]
+        confused = len(products) - len(set(map(tuple, products)))
+        if confused < fewest:
+            best, fewest = others, confused
+    assert best is not None
+    first, second = (
+        dict(zip(sizes, map(int, column), strict=True)) for column in zip(*best, strict=True)
+    )
+    return first, second
+
+
+def _partial_sizes(sizes: Mapping[str, int], rng: np.random.Generator) -> Iterator[dict[str, int]]:
+    """Other sizes for some axes, where not all can be changed."""
+    for _ in range(TRIES):
+        yield {axis: int(rng.integers(2, 6)) for axis in sizes if rng.random() < 0.6}
 
 
 def at_kinks(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -143,11 +170,11 @@ def at_kinks(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _at_kinks(a: Array) -> Array:
     moved = a.copy()
-    if (a > 0).any() and (a < 0).any():
-        moved.flat[np.abs(a).argmin()] = 0
     for matrix in moved.reshape(-1, *moved.shape[-2:]) if a.ndim > 1 else (moved,):
         peak = np.unravel_index(matrix.argmax(), matrix.shape)
         matrix[tuple(slice(max(k - 1, 0), k + 2) for k in peak)] = matrix[peak]
+    if (a > 0).any() and (a < 0).any():
+        moved.flat[np.abs(moved).argmin()] = 0
     return moved
 
 
@@ -172,21 +199,23 @@ def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> A
 def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Arguments:
     """Describe arguments by their axes, as letters or sizes.
 
-        "N C H W, R C, C R"    or    {"x": "N C H W".split(), "w1": (3, 4), "labels": ("int", 4)}
+        "N C H W, F C 3 3, F"    or    {"x": ("N", "C"), "w": (3, 4), "labels": ("int", 4)}
 
     ``int`` in front stands for whole numbers (labels). Letters are axes that belong together;
-    the size is chosen here. Raises ValueError for what does not read as shapes.
+    their size is chosen here. With a dict, the names must be those of the op's parameters.
+    Raises ValueError for what does not read as shapes.
     """
     if isinstance(shapes, str):
-        terms: list[Sequence[int | str]] = [term.split() for term in shapes.split(",")]
+        terms = [[int(a) if a.isdigit() else a for a in term.split()] for term in shapes.split(",")]
         named = _names(names, op, len(terms))
     else:
-        terms, named = list(shapes.values()), tuple(shapes)
+        named = _in_order(list(shapes), op)
+        terms = [list(shapes[name]) for name in named]
     kinds = tuple("int" if term and term[0] == "int" else "float" for term in terms)
     axes: list[tuple[str, ...]] = []
     sizes: dict[str, int] = {}
     for name, kind, term in zip(named, kinds, terms, strict=True):
-        own = []
+        own: list[str] = []
         for place, axis in enumerate(term[1:] if kind == "int" else term):
             if axis == "...":
                 own += ["A", "B"]
@@ -197,13 +226,26 @@ def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Argument
                 sizes[own[-1]] = int(axis)
             else:
                 raise ValueError(
-                    f"gradcheck: shapes: {name} has an axis {axis!r}; it wants a size "
-                    "of at least 1 or a letter"
+                    f"gradcheck: shapes: {name} has an axis {axis!r}; it wants a letter, or a size "
+                    "of at least 1"
                 )
         axes.append(tuple(own))
         for letter in own:
             sizes.setdefault(letter, SIZES.get(letter, 2 + len(sizes) % 4))
     return Arguments(named, kinds, tuple(axes), sizes, (None,) * len(terms))
+
+
+def _in_order(names: list[str], op: Op) -> tuple[str, ...]:
+    """Put names of arguments into the order of the op's parameters."""
+    parameters = inspect.signature(op).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return tuple(names)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"gradcheck: shapes: there is no argument {unknown[0]!r}; it wants {', '.join(known)}"
+        )
+    return tuple(sorted(names, key=known.index))
 
 
 def related(arguments: Arguments, runs: Callable[[Arguments], bool]) -> Arguments:

@@ -30,7 +30,6 @@ from numpy_se.gradcheck.report import GradientReport
 from numpy_se.gradcheck.sample import all_have_influence, check_at
 from numpy_se.gradcheck.slopes import Op, quiet
 
-OTHER_SIZES = 2
 DRAWS = 10  # until every argument has an influence on the output
 
 
@@ -65,8 +64,8 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     with quiet():
         if shapes is None:
-            _refuse(args)
             arguments = from_arrays(names, op, args)
+            _refuse(arguments.names, args)
             return _report(op, _at_given(op, arguments, args, rng), given=True)
         return _report(op, _at_drawn(op, from_shapes(shapes, names, op), rng), given=False)
 
@@ -79,13 +78,12 @@ def assert_gradients(op: Callable[..., Any], *args: Any, **options: Any) -> None
     gradcheck(op, *args, **options).raise_if_failed()
 
 
-def _refuse(args: tuple[Any, ...]) -> None:
-    for number, arg in enumerate(args):
-        kind = getattr(arg, "dtype", np.dtype(object)).kind
-        if kind == "f" and not (isinstance(arg, np.ndarray) and arg.dtype == np.float64):
-            raise TypeError(f"gradcheck: argument {number} is {arg.dtype}; it wants float64 arrays")
+def _refuse(names: tuple[str, ...], args: tuple[Any, ...]) -> None:
+    for name, arg in zip(names, args, strict=True):
+        if is_float(arg) and arg.dtype != np.float64:
+            raise TypeError(f"gradcheck: {name} is {arg.dtype}; it wants float64")
         if isinstance(arg, np.ndarray) and arg.size == 0:
-            raise ValueError(f"gradcheck: argument {number} has shape {arg.shape}, and no entry")
+            raise ValueError(f"gradcheck: {name} has shape {arg.shape}, and no entry")
     if not any(map(is_float, args)):
         raise TypeError("gradcheck: no argument is a float64 array")
 
@@ -107,7 +105,7 @@ def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterato
     yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
     runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
     arguments = related(arguments, runs)
-    for number, changed in enumerate(other_sizes(arguments, runs, rng, OTHER_SIZES)):
+    for number, changed in enumerate(other_sizes(arguments, runs, rng)):
         args = _telling_draw(op, changed, rng)
         yield check_at(op, changed.names, at_large(args) if number else args, rng), changed
 
@@ -129,14 +127,19 @@ def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
     checked = at_kinks = 0
     limits: list[str] = []
     resolution: dict[str, float] = {}
+    influence = False
     for number, (sample, arguments) in enumerate(probes):
         run, names = sample.run, arguments.names
         broken = run.broken
+        influence |= len(sample.silent) < len(sample.names)
         checked, at_kinks = checked + sample.checked, at_kinks + sample.at_kinks
         for name, error in sample.resolution.items():
             resolution[name] = max(error, resolution.get(name, 0.0))
         if number == 0:
-            limits += [f"y does not depend on {name} here" for name in sample.silent]
+            limits += [
+                f"y does not depend on {name} here, so a factor in d{name} does not show"
+                for name in sample.silent
+            ]
             if given:
                 limits += limits_of(names, run.args)
             if sample.ok:
@@ -150,6 +153,7 @@ def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
                 checked,
                 at_kinks,
                 resolution,
+                influence,
                 (op, sample, arguments),
             )
-    return GradientReport((), (), tuple(limits), checked, at_kinks, resolution)
+    return GradientReport((), (), tuple(limits), checked, at_kinks, resolution, influence)

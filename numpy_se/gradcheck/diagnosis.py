@@ -7,9 +7,10 @@ numbers cannot tell more: two mistakes may give the same gradient.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice, permutations
 
 import numpy as np
@@ -26,14 +27,13 @@ from numpy_se.gradcheck.arguments import (
     takes,
 )
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
-from numpy_se.gradcheck.mistakes import Known, recognise
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.gradcheck.mistakes import recognise
 from numpy_se.gradcheck.promises import is_float
 from numpy_se.gradcheck.properties import nonlinear
 from numpy_se.gradcheck.sample import Sample, check_at
 from numpy_se.gradcheck.slopes import Op
 
-OTHER_SIZES = 2  # how many further sizes a claim has to hold at
+MOST_SECONDS = 3.0  # to look for smaller arguments
 
 Probe = tuple[Sample, Arguments]
 
@@ -52,7 +52,9 @@ class Cause:
         what = f"{listed} {'are' if titles[1:] else 'is'} wrong"
         if self.text:
             return f"{what}. Consistent with: {self.text}."
-        return f"{self.fact or what}. Cause unknown: none of the mistakes known here fits."
+        if self.fact:
+            return f"{self.fact}."
+        return f"{what}. Cause unknown: none of the mistakes known here fits."
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def diagnose(op: Op, first: Sample, arguments: Arguments) -> Diagnosis:
     found = {w.name: w for sample in (first, *(s for s, _ in probes)) for w in sample.wrong}
     wrong = tuple(name for name in first.names if f"d{name}" in found)
     facts = {name: found[f"d{name}"].fact for name in wrong if found[f"d{name}"].index is None}
-    if probes:
-        causes = tuple(_causes(op, probes, wrong, facts))
+    if probes and wrong:
+        causes = tuple(_Search(op, probes).causes(wrong, facts))
     else:
         causes = tuple(Cause((name,), "", facts.get(name, "")) for name in wrong)
     if not first.run.grads:
@@ -90,7 +92,7 @@ def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
         if _complete(first):
             yield first, arguments
         runs = partial(_runs_like(first), op)
-        others = other_sizes(arguments, runs, np.random.default_rng(0), OTHER_SIZES)
+        others = other_sizes(arguments, runs, np.random.default_rng(0))
     else:  # backward raises: it may run where all sizes are equal
         equal = (dict.fromkeys(arguments.sizes, size) for size in (3, 4))
         others = filter(partial(forward_runs, op), map(arguments.resized, equal))
@@ -109,81 +111,110 @@ def _complete(sample: Sample) -> bool:
     return bool(sample.slopes) and len(grads) == len(sample.names) and arrays
 
 
-def _causes(
-    op: Op, probes: list[Probe], wrong: tuple[str, ...], facts: dict[str, str]
-) -> Iterator[Cause]:
-    """Explain all wrong gradients by one mistake, or else each of them by its own."""
-    if order := _wrong_order(probes):
-        yield Cause(wrong, f"the gradients are in the wrong order: backward gives {order}")
-        return
-    known = recognise(probes[0][0].run.args, probes[0][0].run.y)
-    own = {name: _claim_that_holds(probes, name, simple) for name in wrong}
-    if len(wrong) > 1 or not all(own.values()):
-        if text := _one_mistake(probes, known):
-            yield Cause(wrong, text)
+class _Search:
+    """The probes, and the mistakes that are known in their operation."""
+
+    def __init__(self, op: Op, probes: list[Probe]) -> None:
+        self.op, self.probes = op, probes
+        self.first, _ = probes[0]
+        self.names = self.first.names
+        self.known = recognise(self.first.run.args, self.first.run.y)
+        self.y_axes = _output_axes(probes)
+
+    def causes(self, wrong: tuple[str, ...], facts: dict[str, str]) -> Iterator[Cause]:
+        """Explain all wrong gradients by one mistake, or else each of them by its own."""
+        if order := self.wrong_order():
+            yield Cause(wrong, f"the gradients are in the wrong order: backward gives {order}")
             return
-        first = probes[0][0]
-        nonlinearity = dict(zip(first.names, nonlinear(op, first.run), strict=True))
+        own = {name: self.claim(name, simple) for name in wrong}
+        if len(wrong) > 1 or not all(own.values()):
+            if text := self.mistake():
+                yield Cause(wrong, text)
+                return
+            for name in wrong:
+                own[name] = own[name] or self.mistake(name) or self.claim(name, generic)
+                own[name] = own[name] or self.nonlinearity(name)
+        for text in filter(None, dict.fromkeys(own.values())):
+            yield Cause(tuple(name for name in wrong if own[name] == text), text)
         for name in wrong:
-            own[name] = (
-                own[name]
-                or _one_mistake(probes, known, only=name)
-                or _claim_that_holds(probes, name, generic)
-                or (nonlinearity[name] and f"it is {nonlinearity[name]}")
-            )
-    for text in filter(None, dict.fromkeys(own.values())):
-        yield Cause(tuple(name for name in wrong if own[name] == text), text)
-    for name in wrong:
-        if not own[name]:
-            yield Cause((name,), "", facts.get(name, ""))
+            if not own[name]:
+                yield Cause((name,), "", facts.get(name, ""))
 
+    def wrong_order(self) -> str:
+        """Name the gradients in the order in which backward gives them, if it is a wrong one."""
+        for order in islice(permutations(range(len(self.names))), 1, 200):
+            if all(
+                holds(sample.run.grads[place], sample.right(number))
+                for sample, _ in self.probes
+                for place, number in enumerate(order)
+            ):
+                return ", ".join(f"d{self.names[number]}" for number in order)
+        return ""
 
-def _wrong_order(probes: list[Probe]) -> str:
-    """Name the gradients in the order in which backward gives them, if it is not the right one."""
-    names = probes[0][0].names
-    for order in islice(permutations(range(len(names))), 1, 200):
-        if all(
-            holds(sample.run.grads[place], sample.right(number))
-            for sample, _ in probes
-            for place, number in enumerate(order)
-        ):
-            return ", ".join(f"d{names[number]}" for number in order)
-    return ""
+    def claim(self, name: str, claims: Callable[[Gradient], Claims]) -> str:
+        """The first claim about one gradient that holds at every probe."""
+        number = self.names.index(name)
+        holding: dict[str, None] | None = None
+        for sample, arguments in self.probes:
+            given = sample.run.grads[number]
+            if given.dtype != np.float64 or not np.isfinite(given).all():
+                return ""
+            axes = arguments.axes[arguments.names.index(name)]
+            g = Gradient(sample, arguments.sizes, number, axes, self.y_axes)
+            found = dict.fromkeys(text for text, left, right in claims(g) if holds(left, right))
+            holding = found if holding is None else {t: None for t in holding if t in found}
+        return next(iter(holding or {}), "")
+
+    def mistake(self, only: str = "") -> str:
+        """A mistake known in this operation that predicts all gradients, or ``only`` one.
+
+        It must do so at every probe.
+        """
+        first, *others = zip(self.probes, self.predictions, strict=True)
+        for text in first[1]:
+            if all(
+                any(_fits(probe, wrong, only) for wrong in predicted.get(text, []))
+                for probe, predicted in (first, *others)
+            ):
+                return text
+        return ""
+
+    @cached_property
+    def predictions(self) -> list[dict[str, list[Mapping[int, Array]]]]:
+        """For each probe, the wrong gradients that follow from each mistake."""
+        found: list[dict[str, list[Mapping[int, Array]]]] = []
+        for sample, arguments in self.probes:
+            found.append({})
+            if self.known:
+                run = sample.run
+                for text, wrong in self.known.mistakes(run.args, run.dy, arguments.sizes):
+                    found[-1].setdefault(text, []).append(wrong)
+        return found
+
+    def nonlinearity(self, name: str) -> str:
+        """Say how a gradient is not linear in dy, or nothing."""
+        how = nonlinear(self.op, self.first.run)[self.names.index(name)]
+        return f"it is {how}" if how else ""
 
 
 def _output_axes(probes: list[Probe]) -> tuple[str, ...]:
     """The letters of the axes of the output: those that have its size at every probe."""
     y = probes[0][0].run.y
-    unknown = (
-        ("N", "F", "OH", "OW") if y.ndim == 4 else tuple(f"axis {k} of y" for k in range(y.ndim))
-    )
-    letters = []
+    letters: list[str] = []
     for k in range(y.ndim):
-        fitting = [
+        fitting = (
             axis
             for axis in probes[0][1].sizes
-            if all(a.sizes.get(axis) == sample.run.y.shape[k] for sample, a in probes)
-        ]
-        letters.append(next((x for x in fitting if x not in letters), unknown[k]))
+            if axis not in letters
+            and all(a.sizes.get(axis) == sample.run.y.shape[k] for sample, a in probes)
+        )
+        letters.append(next(fitting, f"axis {k} of y"))
+    if y.ndim == 4 and letters[2:] != ["H", "W"]:
+        letters[2:] = ["OH", "OW"]
     return tuple(letters)
 
 
-def _claim_that_holds(probes: list[Probe], name: str, claims: Callable[[Gradient], Claims]) -> str:
-    """The first claim about one gradient that holds at every probe."""
-    holding: dict[str, None] | None = None
-    y_axes = _output_axes(probes)
-    for sample, arguments in probes:
-        number = sample.names.index(name)
-        axes = arguments.axes[arguments.names.index(name)]
-        if not isinstance(sample.run.grads[number], np.ndarray):
-            return ""
-        g = Gradient(sample, arguments.sizes, number, axes, y_axes)
-        found = dict.fromkeys(text for text, left, right in claims(g) if holds(left, right))
-        holding = found if holding is None else {t: None for t in holding if t in found}
-    return next(iter(holding or {}), "")
-
-
-def _fits(probe: Probe, wrong: Mapping[int, Array], only: str = "") -> bool:
+def _fits(probe: Probe, wrong: Mapping[int, Array], only: str) -> bool:
     """Tell whether a mistake predicts the gradients at a probe: all of them, or ``only`` one."""
     sample, _ = probe
     return all(
@@ -191,25 +222,6 @@ def _fits(probe: Probe, wrong: Mapping[int, Array], only: str = "") -> bool:
         for number, (name, given) in enumerate(zip(sample.names, sample.run.grads, strict=True))
         if name == (only or name)
     )
-
-
-def _one_mistake(probes: list[Probe], known: Known | None, only: str = "") -> str:
-    """A mistake in a known operation that predicts the gradients at every probe."""
-    if known is None:
-        return ""
-
-    def predictions(probe: Probe) -> Mistakes:
-        sample, arguments = probe
-        return known.mistakes(sample.run.args, sample.run.dy, arguments.sizes)
-
-    first, *others = probes
-    for text, wrong in predictions(first):
-        if _fits(first, wrong, only) and all(
-            any(text == t and _fits(probe, w, only) for t, w in predictions(probe))
-            for probe in others
-        ):
-            return text
-    return ""
 
 
 def _smallest(op: Op, arguments: Arguments, first: Sample) -> Sample:
@@ -225,9 +237,11 @@ def _smallest(op: Op, arguments: Arguments, first: Sample) -> Sample:
         found = check_at(op, arguments.names, args, rng, first.simple_kinks)
         return found if wanted & ({w.name for w in found.wrong} | set(found.run.broken)) else None
 
-    best = first
+    best, start = first, time.perf_counter()
     for axis in arguments.sizes:
         for size in range(1, arguments.sizes[axis]):
+            if time.perf_counter() - start > MOST_SECONDS:
+                return best
             smaller = arguments.resized({axis: size})
             drawn = (smaller.draw(np.random.default_rng(seed)) for seed in range(3))
             if found := next(filter(None, map(fails, drawn)), None):

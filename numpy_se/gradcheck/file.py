@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import json
@@ -9,12 +10,12 @@ import multiprocessing
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy_se.gradcheck import gradcheck
+from numpy_se.gradcheck.promises import in_short
 from numpy_se.gradcheck.styles import from_cache, from_class
 
 
@@ -25,7 +26,10 @@ def check_file(
 
     The file runs in a process of its own, which is stopped after ``timeout`` seconds, and what it
     prints is not shown. The dict is that of ``GradientReport.to_dict``, with the whole report under
-    "text". Where the file cannot be checked, the verdict is "unusable", and the headline says why.
+    "text". Where nothing can be checked, the verdict is "unusable", the headline says why, and
+    "kind" what kind of reason it is: "file" (it does not load, or has no such function),
+    "function" (the forward pass raises, or gives no ``y, backward``; shapes that do not fit),
+    "timeout" or "exit".
     The function runs with the rights of this process: it is stopped, but not locked in.
     """
     context = multiprocessing.get_context("spawn")
@@ -35,12 +39,14 @@ def check_file(
     sender.close()
     try:
         if not receiver.poll(timeout):
-            return _unusable(f"it takes longer than {timeout:g} s; does a loop never end?")
+            reason = f"it takes longer than {timeout:g} s: a slow function, or an endless loop"
+            return _unusable("timeout", reason)
         report: dict[str, Any] = json.loads(receiver.recv_bytes())
         return report
     except EOFError:
         process.join()
-        return _unusable(f"it ends the Python process, with exit status {process.exitcode}")
+        reason = f"it ends the Python process, with exit status {process.exitcode}"
+        return _unusable("exit", reason)
     finally:
         process.kill()
 
@@ -51,14 +57,20 @@ def _check(sender: Any, target: str, shapes: Any, seed: int) -> None:
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
         try:
-            found = gradcheck(_load(path, names, shapes), shapes=shapes, seed=seed)
-            report = {**found.to_dict(), "text": str(found)}
+            op = _load(path, names, shapes)
         except (Exception, SystemExit) as error:
-            report = _unusable(_in_short(error, path))
-        sys.stdout.flush()
+            report = _unusable("file", in_short(error))
+        else:
+            try:
+                found = gradcheck(op, shapes=shapes, seed=seed)
+                report = {**found.to_dict(), "kind": "checked", "text": str(found)}
+            except (Exception, SystemExit) as error:
+                report = _unusable("function", in_short(error))
+        with contextlib.suppress(Exception):  # the file may have closed or replaced it
+            sys.stdout.flush()
         printed.seek(0)
         if lines := sum(1 for _ in printed):
-            report["text"] += f"\n  what the file prints is not shown ({lines} lines)"
+            report["text"] += f"\n  note: the file prints {lines} lines, which are not shown"
     sender.send_bytes(json.dumps(report).encode())
 
 
@@ -68,7 +80,7 @@ def _load(path: str, names: str, shapes: dict[str, Any]) -> Any:
     if not Path(path).is_file() or spec is None or spec.loader is None:
         raise ValueError(f"{path or names!r} is no Python file; write FILE.py:FUNCTION")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(Path(path).parent))
+    sys.path.append(str(Path(path).parent))  # behind all others, so that nothing is shadowed
     spec.loader.exec_module(module)
     for name in names.split(","):
         if not callable(getattr(module, name, None)):
@@ -86,19 +98,7 @@ def _defines(module: Any, value: Any) -> bool:
     return callable(value) and getattr(value, "__module__", "") == module.__name__
 
 
-def _in_short(error: BaseException, path: str) -> str:
-    """An exception in one line, with the last line of the user's file that it passed."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).name == Path(path).name
-    ]
-    if isinstance(error, SyntaxError):
-        lines = [error.lineno]
-    where = f", line {lines[-1]} of {Path(path).name}" if lines else ""
-    return f"{type(error).__name__}: {error}{where}"
-
-
-def _unusable(reason: str) -> dict[str, Any]:
+def _unusable(kind: str, reason: str) -> dict[str, Any]:
     headline = f"unusable: {reason}"
-    return {"verdict": "unusable", "headline": headline, "text": headline}
+    empty: dict[str, Any] = {"broken": [], "causes": [], "wrong": [], "limits": []}
+    return {"verdict": "unusable", "kind": kind, "headline": headline, "text": headline, **empty}

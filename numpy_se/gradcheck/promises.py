@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,8 @@ class Run:
     """One run of an operation at ``args``, with a random upstream gradient ``dy``.
 
     ``grads`` is what backward gave, one entry for each float argument or another number of them;
-    it is empty where backward raised. ``broken`` says which promises were not kept.
+    it is empty where backward raised. ``broken`` says which promises were not kept, ``seconds``
+    how long the forward pass takes.
     """
 
     args: tuple[Any, ...]
@@ -25,6 +29,7 @@ class Run:
     dy: Array
     grads: tuple[Any, ...]
     broken: tuple[str, ...]
+    seconds: float
 
 
 def copies(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -51,14 +56,16 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     when ``y`` is not finite, and whatever the forward pass raises.
     """
     own = copies(args)
+    start = time.perf_counter()
     y, backward = run_op("gradcheck: op", op, *own)
-    if not isinstance(y, np.ndarray | np.floating):
+    seconds = time.perf_counter() - start
+    if not isinstance(y, np.ndarray | float):
         raise TypeError(f"gradcheck: y is a {type(y).__name__}; it wants a NumPy array")
-    if y.dtype != np.float64:
-        raise TypeError(f"gradcheck: y is {y.dtype}; it wants float64, as the arguments are")
+    if (dtype := np.asarray(y).dtype) != np.float64:
+        raise TypeError(f"gradcheck: y is {dtype}; it wants float64, as the arguments are")
     if not np.isfinite(y).all():
         raise ValueError("gradcheck: y is not finite; choose other arguments")
-    before, dy = np.array(y), np.asarray(rng.standard_normal(y.shape))
+    before, dy = np.array(y), np.asarray(rng.standard_normal(np.shape(y)))
     broken = [f"the op changes {n}" for n, a, b in zip(names, args, own, strict=True) if _new(a, b)]
     broken += [f"y shares memory with {n}" for n, a in zip(names, own, strict=True) if _share(y, a)]
     if not _close(before, op(*own)[0]):
@@ -69,8 +76,8 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     try:
         given = backward(upstream)
     except Exception as error:
-        broken.append(f"backward raises {type(error).__name__}: {error}")
-        return Run(args, before, dy, (), tuple(broken))
+        broken.append(f"backward raises {in_short(error)}")
+        return Run(args, before, dy, (), tuple(broken), seconds)
     results = tuple(given) if isinstance(given, tuple | list) else (given,)
     grads = tuple(np.array(g) if isinstance(g, np.ndarray | np.floating) else g for g in results)
     if len(grads) != len(floats):
@@ -89,7 +96,7 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
         others = kept + list(zip(titles[:place], results[:place], strict=True))
         broken += [f"{title} shares memory with {n}" for n, a in others if _share(g, a)]
     broken += _when_repeated(op, backward, args, dy, results, grads)
-    return Run(args, before, dy, grads, tuple(broken))
+    return Run(args, before, dy, grads, tuple(broken), seconds)
 
 
 def _when_repeated(
@@ -125,8 +132,22 @@ def _when_repeated(
         if not _all_close(first, again(dy)):
             return ["backward uses what a later forward call has overwritten"]
     except Exception as error:
-        return [f"backward raises {type(error).__name__} when it is called again: {error}"]
+        return [f"backward, called again, raises {in_short(error)}"]
     return []
+
+
+def in_short(error: BaseException) -> str:
+    """Write an exception in one line, with the last line of a user's file that it passed."""
+    ours = Path(__file__).parent.parent
+    lines = [
+        (frame.lineno, Path(frame.filename))
+        for frame in traceback.extract_tb(error.__traceback__)
+        if ours not in Path(frame.filename).parents
+        and "site-packages" not in frame.filename
+        and Path(frame.filename).is_file()
+    ]
+    where = f" (line {lines[-1][0]} of {lines[-1][1].name})" if lines else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _new(a: Any, b: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.promises import Run, is_float
+from numpy_se.gradcheck.promises import Run, in_short, is_float
 from numpy_se.gradcheck.slopes import Op
 
 CLOSE = 1e-9
@@ -52,12 +52,14 @@ def limits_of(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
         if not is_float(a):
             continue
         if a.ndim == 4 and a.shape[2] == a.shape[3] and a.shape[2] > 1:
-            found.append(f"{name} has H = W = {a.shape[2]}: a mistake of H for W")
+            found.append(f"{name} has H = W = {a.shape[2]}, so H in place of W does not show")
         if ones := [k for k in range(a.ndim) if a.shape[k] == 1]:
             axes = ", ".join(map(str, ones))
-            found.append(f"{name} has size 1 along axis {axes}: a wrong sum or mean over it")
+            found.append(
+                f"{name} has size 1 along axis {axes}, so a wrong sum over it does not show"
+            )
         if a.size > 1 and ((a > 0).all() or (a < 0).all()):
-            found.append(f"{name} has one sign: what happens on the other side of a mask")
+            found.append(f"{name} has one sign, so the other side of a mask at 0 does not show")
     return found
 
 
@@ -89,7 +91,11 @@ def _separation(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
     halves = []
     for part in (slice(None, half), slice(half, None)):
         args = tuple(a[part] if i in batched else a for i, a in enumerate(ran.args))
-        halves.append(_gradients(op(*args)[1], ran.dy[part]))
+        try:
+            halves.append(_gradients(op(*args)[1], ran.dy[part]))
+        except Exception as error:
+            yield f"backward of {len(args[batched[0]])} sample(s) raises {in_short(error)}"
+            return
     floats = [i for i, a in enumerate(ran.args) if is_float(a)]
     for i, title, g, a, b in zip(floats, _titles(names, ran.args), grads, *halves, strict=False):
         if not _agree(g, np.concatenate([a, b]) if i in batched else a + b, _largest(ran)):

@@ -24,7 +24,7 @@ class GradientReport:
     wrong. ``limits`` says what the given arguments cannot show. ``checked`` counts the entries (or
     directions) that were compared, and ``at_kinks`` those of them that lie at a kink, where
     any slope between the two sides passes. ``resolution`` is, for each gradient, the error of one
-    entry below which it would not be seen.
+    entry below which it would not be seen. ``influence`` is False when y depends on no argument.
 
     The diagnosis is made when it is asked for: by ``diagnosis``, ``str``, or ``to_dict``.
     """
@@ -35,17 +35,18 @@ class GradientReport:
     checked: int
     at_kinks: int
     resolution: dict[str, float]
+    influence: bool
     failing: tuple[Op, Sample, Arguments] | None = field(repr=False, default=None)
 
     @property
     def verdict(self) -> Verdict:
         if self.broken or self.wrong:
             return "wrong"
-        return "ok" if self.checked > self.at_kinks else "inconclusive"
+        return "ok" if self.checked > self.at_kinks and self.influence else "inconclusive"
 
     @property
     def ok(self) -> bool:
-        """True when nothing is wrong and some entries lie away from kinks."""
+        """True when nothing is wrong, and there was something to see."""
         return self.verdict == "ok"
 
     @cached_property
@@ -71,14 +72,17 @@ class GradientReport:
     @cached_property
     def _lines(self) -> list[str]:
         counts = f"{self.checked} entries checked, {self.at_kinks} of them at kinks"
-        limits = [f"  not shown: {limit}" for limit in self.limits]
+        notes = [f"  note: {limit}" for limit in self.limits]
         if self.verdict == "ok":
             finest = max(self.resolution.values(), default=0.0)
             seen = f"an error of {finest:.1g} in one entry would be seen"
-            return [f"ok: all gradients agree with differences: {counts}; {seen}", *limits]
+            return [f"ok: all gradients agree with differences: {counts}; {seen}", *notes]
         if self.diagnosis is None:
-            return [f"inconclusive: {counts}; choose other inputs", *limits]
-        lines = [*self.broken, *map(str, self.diagnosis.causes)]
+            return [f"inconclusive: {counts}; choose other inputs", *notes]
+        causes = [cause for cause in self.diagnosis.causes if cause.text or not self.broken]
+        lines = [*map(str, causes), *self.broken]
+        if any("raises" in promise for promise in self.broken):
+            lines = [*self.broken, *map(str, causes)]
         lines += [f"  {wrong}" for wrong in self.wrong]
         wrong = {w.name for w in self.wrong}
         if right := [name for name in self.resolution if name not in wrong]:
@@ -86,8 +90,7 @@ class GradientReport:
         smallest = self.diagnosis.smallest.run.args
         shapes = [f"{n} {np.shape(a)}" for n, a in zip(self._names, smallest, strict=True)]
         lines.append(f"  smallest failing input: {', '.join(shapes)}")
-        lines += [f"  reproduce: {self.reproduce}", f"  {counts}"]
-        return lines + limits
+        return [*lines, f"  reproduce: {self.reproduce}", f"  {counts}", *notes]
 
     @property
     def reproduce(self) -> str:

@@ -14,6 +14,7 @@ from numpy_se.gradcheck.slopes import Op, Slopes, measure, random_directions, un
 
 MOST_ENTRIES = 1500  # of all arguments together, to move every entry alone
 MOST_SLOPES = 2_000_000
+MOST_SECONDS = 2.0
 PARTS = 8  # random directions for each argument where entries are too many
 STEP = 1e-4  # a single entry; many that move together meet many kinks, and want SMALL_STEP
 
@@ -105,7 +106,11 @@ def check_at(
     if any("changes" in promise for promise in ran.broken):  # then differences mean nothing
         return Sample(ran, floats, (), (), 0, 0, (), {}, simple_kinks)
     entries = sum(args[i].size for i in places)
-    each = entries <= MOST_ENTRIES and entries * ran.y.size <= MOST_SLOPES
+    each = (
+        entries <= MOST_ENTRIES
+        and entries * ran.y.size <= MOST_SLOPES
+        and 6 * entries * ran.seconds < MOST_SECONDS
+    )
     grads = ran.grads if len(ran.grads) == len(places) else (None,) * len(places)
     all_slopes, wrong, silent, resolution = [], [], [], {}
     at_kinks = checked = 0

@@ -934,7 +934,7 @@ def biases_not_summed(x, w1, w2, b1, b2):
     return x * s[:, :, None, None], backward
 
 
-@wrong("squeeze_excite", BLOCK_WITH_BIASES, says=r"derivative of the sigmoid is missing")
+@wrong("squeeze_excite", BLOCK_WITH_BIASES, says=r"db2 is taken before the gate")
 def db2_from_ds(x, w1, w2, b1, b2):
     """The gradient of b2 is the sum of ds: the derivative of the sigmoid is missing in it."""
     z = x.mean(axis=(2, 3))
@@ -953,7 +953,7 @@ def db2_from_ds(x, w1, w2, b1, b2):
     return x * s[:, :, None, None], backward
 
 
-@wrong("squeeze_excite", BLOCK_WITH_BIASES, says=r"mask is missing")
+@wrong("squeeze_excite", BLOCK_WITH_BIASES, says=r"db1 is taken before the ReLU")
 def db1_from_da(x, w1, w2, b1, b2):
     """The gradient of b1 is the sum of da: the mask of the ReLU is missing in it."""
     z = x.mean(axis=(2, 3))

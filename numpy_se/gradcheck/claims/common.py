@@ -73,6 +73,8 @@ def holds(left: Any, right: Any) -> bool:
 def factors(sizes: Mapping[str, int]) -> Iterator[tuple[str, float]]:
     """Constants that are forgotten or there too often, with their names."""
     yield "2", 2.0
+    for letter in sizes:
+        yield f"sqrt({letter})", float(np.sqrt(sizes[letter]))
     for count in (1, 2, 3):
         for chosen in combinations_with_replacement(sizes, count):
             if count < 3 or len(set(chosen)) == 3:

@@ -120,6 +120,7 @@ def of_values(g: Gradient) -> Claims:
         yield "it is masked by the sign of y: a mask too much", g.given, np.where(g.y > 0, right, 0)
         yield "dy is multiplied to it once more", g.given, dy * right
         yield "y - dy in place of the gradient", g.given, g.y - dy
+        yield "dy is missing: the path of a shortcut", g.given, right - dy
         yield "dy is added: as for the shortcut of a residual block", g.given, right + dy
     for other in others:
         wanted = g.sample.right(g.sample.names.index(other))

@@ -44,6 +44,7 @@ def sigmoid_rules(x: Array, y: Array) -> dict[str, Rule]:
         "the rule of tanh, 1 - tanh(x)^2": lambda dy: dy * (1 - np.tanh(x) ** 2),
         "the sign is wrong, y (y - 1)": lambda dy: dy * y * (y - 1),
         "the derivative of the sigmoid is applied twice": lambda dy: dy * (y * (1 - y)) ** 2,
+        "the sign of x is wrong in exp": lambda dy: dy * np.exp(2 * x) * y * (1 - y),
         "dy (1 - dy) in place of y (1 - y)": lambda dy: dy * (1 - dy),
         "y - dy: the rule of the cross-entropy": lambda dy: y - dy,
         "1 + y in place of 1 - y": lambda dy: dy * y * (1 + y),
@@ -54,6 +55,8 @@ def sigmoid_rules(x: Array, y: Array) -> dict[str, Rule]:
 def tanh_rules(x: Array, y: Array) -> dict[str, Rule]:
     """Return wrong gradients of tanh."""
     return {
+        "y*2 in place of y^2": lambda dy: dy * (1 - 2 * y),
+        "1/cosh(x) in place of 1/cosh(x)^2": lambda dy: dy / np.cosh(x),
         "the derivative of tanh is missing": lambda dy: dy,
         "the rule of the sigmoid, y (1 - y)": lambda dy: dy * y * (1 - y),
         "1 - x^2 in place of 1 - y^2": lambda dy: dy * (1 - x * x),

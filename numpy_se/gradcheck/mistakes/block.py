@@ -70,7 +70,7 @@ class _Block:
         self.a, back_relu = ops.relu(self.h)
         self.u, back_linear2 = ops.linear(self.a, self.w2, b2)
         self.s, back_gate = gate(self.u)
-        self.du = np.zeros_like(self.u)
+        self.ds, self.du, self.da = self.s, self.u, self.a  # until a backward sets them
         self.stages: dict[str, Stage] = {
             "scale": lambda ds: (0, ds),
             "gate": back_gate,
@@ -86,10 +86,10 @@ class _Block:
     def backward(self, dy: Array, **replaced: Stage) -> dict[int, Array]:
         """Compute all gradients, by the number of their argument."""
         stage = {**self.stages, **replaced}
-        dx, ds = stage["scale"](dy)
-        self.du = du = stage["gate"](ds)
-        da, dw2, db2 = stage["linear2"](du)
-        dh = stage["relu"](da)
+        dx, self.ds = stage["scale"](dy)
+        self.du = stage["gate"](self.ds)
+        self.da, dw2, db2 = stage["linear2"](self.du)
+        dh = stage["relu"](self.da)
         dz, dw1, db1 = stage["linear1"](dh)
         dx = stage["sum"](dx, stage["squeeze"](dz))
         biases = [db for b, db in ((self.b1, db1), (self.b2, db2)) if b is not None]
@@ -178,6 +178,10 @@ class _Block:
         for rate in RATES:
             cause = f"w2 was updated before it was used (learning rate {rate:g})"
             found[cause] = _handing_on(right, lambda du, r=rate: du @ (w2 - r * du.T @ a))
+        found["db2 is taken before the gate: the sum of ds"] = lambda du: (
+            *right(du)[:2],
+            self.ds.sum(axis=0),
+        )
         cause = "dw2 from the pre-activations h, not from a = relu(h)"
         found[cause] = _with_dw(right, lambda du: du.T @ self.h)
         return found
@@ -204,6 +208,10 @@ class _Block:
         for rate in RATES:
             cause = f"w1 was updated before it was used (learning rate {rate:g})"
             found[cause] = _handing_on(right, lambda dh, r=rate: dh @ (w1 - r * dh.T @ z))
+        found["db1 is taken before the ReLU: the sum of da"] = lambda dh: (
+            *right(dh)[:2],
+            self.da.sum(axis=0),
+        )
         found["dw1 from s in place of z"] = _with_dw(right, lambda dh: dh.T @ self.s)
         if self.part != "excite":
             cause = "dw1 from summed pooling: the sum of x in place of its mean"

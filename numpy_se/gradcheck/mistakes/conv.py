@@ -85,6 +85,8 @@ def conv2d(
         swapped, cause = w.swapaxes(2, 3), "the kernel axes i and j are swapped"
         yield cause, {0: taps.dx(w=swapped)}
         yield cause, {0: taps.dx(w=np.flip(swapped, (2, 3)))}
+    reshaped = w.reshape(w.shape[1], w.shape[0], *w.shape[2:]).swapaxes(0, 1)
+    yield "w is reshaped where its channel axes should be swapped", {0: taps.dx(w=reshaped)}
     if w.shape[0] == w.shape[1]:
         yield "the channel axes of w are swapped", {0: taps.dx(w=w.swapaxes(0, 1))}
     for dx in (taps.dx(overwrite=True), taps.cropped(_overwritten_windows(taps, stride))):

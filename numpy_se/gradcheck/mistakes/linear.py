@@ -15,6 +15,7 @@ def linear(args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int]) -> Mistak
     dw = dy.T @ x
     for rate in RATES:
         yield "w was updated before dx was computed from it", {0: dy @ (w - rate * dw)}
+    yield "w is reshaped where it should be transposed", {0: dy @ w.reshape(w.shape[::-1]).T}
     if w.shape[0] == w.shape[1]:
         y = x @ w.T if b is None else x @ w.T + b
         yield "w is transposed in dx: dy @ w.T in place of dy @ w", {0: dy @ w.T}
@@ -43,6 +44,14 @@ def channel_scale(args: tuple[Array, Array], dy: Array, sizes: Mapping[str, int]
 
     yield "x is missing: it is the sum of dy", {1: summed(dy)}
     yield "x is missing: it is the mean of dy", {1: dy.mean(axis=(2, 3))}
+    yield (
+        "the sums of dy and x are multiplied, not their products summed",
+        {1: summed(dy) * summed(x)},
+    )
+    yield (
+        "the sums of dy and x are multiplied, where their products are summed",
+        {1: summed(dy) * summed(x)},
+    )
     yield "y in place of x", {1: summed(scaled(s) * x)}
     yield (
         "a factor s (1 - s) too much: the derivative of the sigmoid",

@@ -37,6 +37,8 @@ def _times_n(logits: Array, labels: Array) -> list[tuple[str, Array]]:
     unnormalised = "the softmax is not normalised: exp in place of probabilities"
     found = [
         ("the one-hot is missing", p),
+        ("1 is subtracted from all classes, and not at the label only", p - 1),
+        ("log p in place of p", np.log(p) - hot),
         ("the one-hot alone: the softmax is missing", -hot),
         ("the one-hot has the wrong sign: + in place of -", p + hot),
         ("the one-hot is N times too large", p - n * hot),

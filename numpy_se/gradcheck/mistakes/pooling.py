@@ -40,6 +40,7 @@ WINDOW_RULES: dict[str, TileRule] = {
     "the whole window gets the gradient": lambda tile, d: d + 0 * tile,
     "the first entry of the window in place of the maximum": lambda tile, d: d * _first(0 * tile),
     "row and column of the winner are swapped": lambda t, d: d * _first(t).swapaxes(2, 3),
+    "the mask x > 0 of a ReLU in place of the maximum": lambda tile, d: d * (tile > 0),
     "it is size*size times too small": lambda tile, d: d * _first(tile) / tile[0, 0].size,
 }
 
@@ -78,6 +79,10 @@ def max_pool2d(
         {0: _put_back(x, dy, _to_first, size, stride, step=size)},
     )
     yield (
+        "the offset of the windows is forgotten: all are put back into the first corner",
+        {0: _put_back(x, dy, _to_first, size, stride, step=0)},
+    )
+    yield (
         "only one window counts: the winner is looked for in the whole map",
         {0: np.where(_first(x), _put_back(x, dy, _to_first, size, stride), 0)},
     )
@@ -100,7 +105,7 @@ def _put_back(
 ) -> Array:
     """Give every window of ``x`` its share of ``dy``, and add them up, ``step`` pixels apart."""
     dx = np.zeros_like(x)
-    places = (window for window, _ in _windows(x, dy, size, step or stride))
+    places = (window for window, _ in _windows(x, dy, size, stride if step is None else step))
     for place, (window, d) in zip(places, _windows(x, dy, size, stride), strict=False):
         there = dx[place]
         there += rule(x[window], d)[:, :, : there.shape[2], : there.shape[3]]
