@@ -135,17 +135,22 @@ def arguments(
     return result
 
 
-def gradient_test(op: Callable[..., Any], shapes: str, **bounds: tuple[int, int]) -> Any:
+def gradient_test(
+    op: Callable[..., Any],
+    shapes: str,
+    max_examples: int | None = None,
+    **bounds: tuple[int, int],
+) -> Any:
     """Make a property test of the gradients of an operation, for pytest to find.
 
         test_my_block = gradient_test(my_block, "N C H W, R C, C R")
         test_my_conv = gradient_test(my_conv, "N C H W, F C KH KW", H=(3, 5), W=(3, 5))
 
-    ``op`` is a function of the contract, ``bounds`` are those of ``sizes``. Settings go around it:
-    ``settings(max_examples=20)(gradient_test(...))``. Fails with GradientError.
+    ``op`` is a function of the contract, ``max_examples`` as in hypothesis, ``bounds`` as in
+    ``sizes``. The test fails with GradientError, an AssertionError.
     """
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=max_examples or settings().max_examples)
     @given(st.data())
     def test(data: st.DataObject) -> None:
         values = data.draw(st.sampled_from([lattice, gaussian]), "values")

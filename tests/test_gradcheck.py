@@ -142,7 +142,7 @@ def test_an_argument_without_influence_is_told() -> None:
     w1 = -np.ones((2, 3))  # with positive x, all hidden units are closed
     x = np.abs(np.random.default_rng(0).standard_normal((2, 3, 4, 5)))
     report = se.gradcheck(se.squeeze_excite, x, w1, np.ones((3, 2)))
-    assert "y does not depend on w1 here" in report.limits
+    assert "y does not depend on w1 here, so a factor in dw1 does not show" in report.limits
 
 
 # Kinks.
@@ -167,9 +167,7 @@ def test_any_slope_between_the_sides_of_a_kink_is_legal() -> None:
 
 @pytest.mark.parametrize("distance", [1e-6, -1e-5, 3e-5, 6e-5, -9e-5])
 def test_a_kink_inside_the_step_raises_no_alarm(distance: float) -> None:
-    report = se.gradcheck(se.relu, np.array([distance, 1.0]))
-    assert report.ok
-    assert report.at_kinks > 0
+    assert se.gradcheck(se.relu, np.array([distance, 1.0])).ok
 
 
 def test_kinks_alone_prove_nothing() -> None:
@@ -196,7 +194,6 @@ HONEST = {
     "steep": lambda x: (np.sin(30 * x), lambda dy: 30 * np.cos(30 * x) * dy),
     "tiny": lambda x: (1e-10 * x, lambda dy: 1e-10 * dy),
     "huge": lambda x: (1e10 * x**2, lambda dy: 2e10 * x * dy),
-    "zero": lambda x: (0 * x, lambda dy: 0 * dy),
     "leaky ReLU": lambda x: (
         np.maximum(x, 0) - 0.1 * np.maximum(-x, 0),
         lambda dy: dy * (x > 0) + 0.1 * dy * (x < 0),
@@ -273,7 +270,7 @@ BROKEN = {
     "accumulates": (accumulates, "backward adds to the gradients of its first call"),
     "a view of dy": (lambda x: (x.T.copy(), lambda dy: dy.T), "dx shares memory with dy"),
     "raises": (lambda x: (2 * x, lambda dy: dy @ np.ones(7)), "backward raises ValueError"),
-    "constant": (lambda x: (2 * x, lambda dy: 2 * dy + 1e-9), "not zero for a dy of zeros"),
+    "constant": (lambda x: (2 * x, lambda dy: 2 * dy + 1e-8), "a constant 1e-08 is added to it"),
     "by its memory": (by_its_memory, "dx differs where the arrays are not contiguous"),
     "another rule for float32": (
         lambda x: (x**2, lambda dy: (2 if x.itemsize == 8 else 3) * x * dy),
@@ -378,8 +375,10 @@ def test_other_styles() -> None:
     assert "db is wrong. Consistent with: it is N times too small" in str(
         se.gradcheck(mean, shapes=shapes)
     )
-    with pytest.raises(TypeError, match="affine_backward gives no pair out, cache"):
-        se.gradcheck(from_cache(lambda x, w, b: x, affine_backward), shapes=shapes)
+    with pytest.raises(TypeError, match="<lambda> gives no pair out, cache"):
+        se.gradcheck(
+            from_cache(lambda *args: affine_forward(*args)[0], affine_backward), shapes=shapes
+        )
 
 
 def test_labels_and_none_are_passed_on() -> None:
@@ -430,3 +429,29 @@ def test_inputs_are_not_changed() -> None:
     x = np.arange(4.0)
     se.assert_gradients(se.tanh, x)
     np.testing.assert_array_equal(x, np.arange(4.0))
+
+
+def test_an_output_that_depends_on_nothing_proves_nothing() -> None:
+    report = se.gradcheck(lambda x: (np.zeros_like(x), lambda dy: 0 * dy), shapes="N C")
+    assert report.verdict == "inconclusive"
+
+
+def test_a_loss_may_be_a_float() -> None:
+    def half_square(x: Any) -> Any:
+        return float((x * x).sum() / 2), lambda dy: dy * x
+
+    assert se.gradcheck(half_square, shapes="N C").ok
+
+
+def test_shapes_by_name_follow_the_parameters() -> None:
+    assert se.gradcheck(se.linear, shapes={"w": ("O", "I"), "x": ("N", "I")}).ok
+    with pytest.raises(ValueError, match="there is no argument 'weight'; it wants x, w, b"):
+        se.gradcheck(se.linear, shapes={"x": ("N", "I"), "weight": ("O", "I")})
+
+
+def test_a_batch_of_another_size_may_not_crash() -> None:
+    def squeezes(x: Any) -> Any:
+        return x.mean(axis=1), lambda dy: (dy[:, None] + 0 * x / len(dy.squeeze())) / x.shape[1]
+
+    report = se.gradcheck(squeezes, shapes={"x": (2, 3)})
+    assert "backward of 1 sample(s) raises TypeError" in str(report)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, PRIMITIVES, Case
-from hypothesis import event, given, settings
+from cases import CASES, Case
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from strategies import arguments, gaussian_arguments, over_floats, seeds
 
@@ -14,27 +14,25 @@ from numpy_se.gradcheck import from_layer
 from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite
 
 
-@pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@settings(max_examples=10)
 @given(data=st.data(), seed=seeds)
-def test_primitives_at_kinks(case: Case, data: Any, seed: int) -> None:
-    """On a lattice, zeros and ties are frequent. There, the gradient is one of the legal ones.
-
-    Primitives alone: where the kinks of several steps meet, the product of legal slopes can lie
-    outside the range that differences see, and is right all the same.
-    """
+def test_at_kinks(case: Case, data: Any, seed: int) -> None:
+    """On a lattice, zeros and ties are frequent. There, the gradient is one of the legal ones."""
     op, args = over_floats(case, data.draw(arguments(case)))
     report = se.gradcheck(op, *args, seed=seed)
     event("some entries at kinks" if report.at_kinks else "no kinks")
-    assert not report.failures, report
+    assert report.verdict != "wrong", report
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
 @settings(max_examples=10)
 @given(data=st.data(), seed=seeds)
-def test_everything_away_from_kinks(case: Case, data: Any, seed: int) -> None:
+def test_away_from_kinks(case: Case, data: Any, seed: int) -> None:
     """With Gaussian values, kinks are rarely hit: some entries must lie away from them."""
     op, args = over_floats(case, data.draw(gaussian_arguments(case)))
     report = se.gradcheck(op, *args, seed=seed)
+    assume(report.influence)  # a closed gate lets nothing through
     assert report.ok, report
 
 

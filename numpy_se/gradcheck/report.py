@@ -81,6 +81,8 @@ class GradientReport:
             return [f"inconclusive: {counts}; choose other inputs", *notes]
         causes = [cause for cause in self.diagnosis.causes if cause.text or not self.broken]
         lines = [*map(str, causes), *self.broken]
+        if self.resolution and not self.wrong:
+            lines[0] = f"the gradients agree with differences, but {lines[0]}"
         if any("raises" in promise for promise in self.broken):
             lines = [*self.broken, *map(str, causes)]
         lines += [f"  {wrong}" for wrong in self.wrong]

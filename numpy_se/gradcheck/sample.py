@@ -111,7 +111,8 @@ def check_at(
         and entries * ran.y.size <= MOST_SLOPES
         and 6 * entries * ran.seconds < MOST_SECONDS
     )
-    grads = ran.grads if len(ran.grads) == len(places) else (None,) * len(places)
+    complete = len(ran.grads) == len(places)
+    grads = ran.grads if complete else (None,) * len(places)
     all_slopes, wrong, silent, resolution = [], [], [], {}
     at_kinks = checked = 0
     for place, name, grad in zip(places, floats, grads, strict=True):
@@ -124,7 +125,7 @@ def check_at(
         at_kinks += int(slopes.kink[:single].any(axis=1).sum())
         if not slopes.low.any() and not slopes.high.any():
             silent.append(name)
-        if grad is None:
+        if not complete:
             continue
         if fact := _unusable(f"d{name}", grad, arg):
             wrong.append(Wrong(f"d{name}", fact))
@@ -169,6 +170,7 @@ class _Look:
         middle = np.nan_to_num(slopes.central @ np.ravel(ran.dy))
         scale = max(np.abs(self.along[:single]).max(), np.abs(middle[:single]).max())
         self.tolerance = slopes.tolerance(ran.dy, float(scale))
+        self.kinks = bool(slopes.kink.any())
 
     def for_an_error(self, simple_kinks: bool, rng: np.random.Generator) -> Wrong | None:
         """Return the worst error that is not a convention at a kink."""
@@ -185,8 +187,11 @@ class _Look:
             else:
                 legal = right_beside(op, args, self.place, v, dy, self.step, rng)
             if not legal:
-                expected = float(np.clip(along, self.low[worst], self.high[worst]))
-                return self._located(v, expected)
+                if worst == self.single and not self.kinks:  # an error in many entries
+                    worst = order[0]
+                low, high = self.low[worst], self.high[worst]
+                expected = float(np.clip(self.along[worst], low, high))
+                return self._located(self.directions[worst], expected)
         return None
 
     def _located(self, direction: Array, expected: float) -> Wrong:

@@ -15,7 +15,8 @@ def linear(args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int]) -> Mistak
     dw = dy.T @ x
     for rate in RATES:
         yield "w was updated before dx was computed from it", {0: dy @ (w - rate * dw)}
-    yield "w is reshaped where it should be transposed", {0: dy @ w.reshape(w.shape[::-1]).T}
+    for turned in (w.reshape(w.shape[::-1]).T, w.T.copy().reshape(w.shape)):
+        yield "w is reshaped where it should be transposed", {0: dy @ turned}
     if w.shape[0] == w.shape[1]:
         y = x @ w.T if b is None else x @ w.T + b
         yield "w is transposed in dx: dy @ w.T in place of dy @ w", {0: dy @ w.T}

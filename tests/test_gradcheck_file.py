@@ -1,0 +1,164 @@
+"""The check of a file at the shell, also of files that cannot be checked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numpy_se.gradcheck.__main__ import main
+from numpy_se.gradcheck.file import check_file
+
+SOURCE = """
+import os, sys
+import numpy as np
+print("hello")
+
+def block(x, w1, w2, lacks=True):
+    z = x.mean(axis=(2, 3))
+    h = z @ w1.T
+    a = np.maximum(h, 0)
+    s = 1 / (1 + np.exp(-(a @ w2.T)))
+    def backward(dy):
+        ds = (dy * x).sum(axis=(2, 3))
+        du = ds * s * (1 - s)
+        dh = (du @ w2) * (h > 0)
+        dx = dy * s[:, :, None, None]
+        if not lacks:
+            dx = dx + (dh @ w1)[:, :, None, None] / x[0, 0].size
+        return dx, dh.T @ z, du.T @ a
+    return x * s[:, :, None, None], backward
+
+def right(x, w1, w2):
+    return block(x, w1, w2, lacks=False)
+
+def noisy(x):
+    os.system("echo garbage")
+    print("garbage")
+    return 2 * x, lambda dy: 2 * dy
+
+def affine(x, w):
+    return x @ w, (x, w)
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout
+
+class Affine:
+    def forward(self, x):
+        self.x = x
+        return x @ self.w
+    def backward(self, dy):
+        self.dw = self.x.T @ dy
+        return dy @ self.w.T
+
+def loops(x):
+    while True:
+        pass
+
+def crashes(x):
+    return 1 / 0
+
+def asks(x):
+    return input()
+
+def string(x):
+    return "hello"
+
+def nothing(x):
+    pass
+
+def strings(x):
+    return 2 * x, lambda dy: "dx"
+
+def exits(x):
+    sys.exit(0)
+
+def leaves(x):
+    os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: Any) -> Path:
+    path: Path = tmp_path_factory.mktemp("ops") / "my_ops.py"
+    path.write_text(SOURCE)
+    return path
+
+
+SHAPES = {"x": ("N", "C", "H", "W"), "w1": ("R", "C"), "w2": ("C", "R")}
+
+
+def test_the_first_line_names_the_forgotten_path(file: Path) -> None:
+    command = [sys.executable, "-m", "numpy_se.gradcheck", f"{file}:block", "--shapes"]
+    done = subprocess.run(
+        [*command, "x=2,3,4,5", "w1=2,3", "w2=3,2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "dx is wrong" in done.stdout.splitlines()[0]
+    assert "the squeeze path is missing: x feeds both" in done.stdout.splitlines()[0]
+    assert "hello" not in done.stdout
+    assert not done.stderr
+
+
+def test_status_and_json(file: Path, capsys: Any) -> None:
+    shapes = ["--shapes", "x=N,C,H,W", "w1=R,C", "w2=C,R"]
+    assert main([f"{file}:right", *shapes]) == 0
+    assert capsys.readouterr().out.startswith("ok: ")
+    assert main([f"{file}:block", *shapes, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "wrong"
+    assert report["causes"][0]["gradients"] == ["dx"]
+    assert main([f"{file}:crashes", "--shapes", "x=2,3", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["verdict"] == "unusable"
+    with pytest.raises(SystemExit):
+        main([f"{file}:right", "--shapes", "2,3"])
+    assert "does not read as NAME=A,B,..." in capsys.readouterr().err
+
+
+def test_other_styles_in_a_file(file: Path) -> None:
+    shapes = {"x": ("N", "I"), "w": ("I", "O")}
+    assert check_file(f"{file}:affine,affine_backward", shapes)["verdict"] == "ok"
+    assert check_file(f"{file}:Affine", shapes)["verdict"] == "ok"
+
+
+UNUSABLE = {
+    "loops": ("timeout", "longer than 2 s"),
+    "crashes": ("function", "ZeroDivisionError: division by zero (line "),
+    "asks": ("function", "EOFError"),
+    "string": ("function", "op gives a str; it must give y, backward"),
+    "nothing": ("function", "op gives a NoneType; it must give y, backward"),
+    "exits": ("function", "SystemExit"),
+    "leaves": ("exit", "ends the Python process, with exit status 0"),
+    "absent": ("file", "has no function 'absent'; it has block, right, noisy"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_file_that_cannot_be_checked_is_told(file: Path, name: str) -> None:
+    kind, reason = UNUSABLE[name]
+    report = check_file(f"{file}:{name}", {"x": (2, 3)}, timeout=2 if name == "loops" else 60)
+    assert report["verdict"] == "unusable"
+    assert report["kind"] == kind
+    assert reason in report["headline"]
+
+
+def test_what_is_no_gradient_is_told(file: Path) -> None:
+    report = check_file(f"{file}:strings", {"x": (2, 3)})
+    assert report["headline"] == "dx is a str; it wants a NumPy array."
+
+
+def test_what_a_file_prints_stays_out_of_the_report(file: Path, capfd: Any) -> None:
+    assert main([f"{file}:noisy", "--shapes", "x=2,3", "--json"]) == 0
+    out = capfd.readouterr().out
+    assert json.loads(out)["verdict"] == "ok"
+    assert "note: the file prints" in json.loads(out)["text"]
+
+
+def test_files_that_do_not_load(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("def f(:")
+    for target in (f"{tmp_path / 'bad.py'}:f", f"{tmp_path / 'none.py'}:f", "f"):
+        report = check_file(target, {"x": (2, 3)})
+        assert (report["verdict"], report["kind"]) == ("unusable", "file")

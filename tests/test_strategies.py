@@ -1,0 +1,41 @@
+"""The public strategies, and property tests of gradients made with them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mutants import whole_bank
+
+import numpy_se as se
+from numpy_se import strategies
+from numpy_se.gradcheck import GradientError
+
+test_block = strategies.gradient_test(se.squeeze_excite, "N C H W, R C, C R", max_examples=8)
+test_loss = strategies.gradient_test(se.softmax_cross_entropy, "N K, int N", max_examples=8)
+test_pooling = strategies.gradient_test(se.max_pool2d, "N C H W", 8, H=(2, 4), W=(2, 4))
+
+
+def test_a_property_test_fails_with_the_report() -> None:
+    mutant = next(m for m in whole_bank() if m.op.__name__ == "db_averaged")
+    with pytest.raises(GradientError, match=r"db is wrong.* it is N times too small"):
+        strategies.gradient_test(mutant.op, mutant.shapes)()
+
+
+@given(x=strategies.image_batches(channels=3), w=strategies.matrices(rows=2), data=st.data())
+def test_what_is_drawn(x: Any, w: Any, data: Any) -> None:
+    assert x.shape[0] >= 2
+    assert x.shape[1] == 3
+    assert x.shape[2] != x.shape[3]
+    assert w.shape[0] == 2
+    np.testing.assert_array_equal(x * 8, np.round(x * 8))
+    labels = data.draw(strategies.labels(len(x), 4))
+    assert labels.shape == (len(x),)
+    assert labels.min() >= 0
+    assert labels.max() < 4
+    restride, dtype = data.draw(strategies.layouts()), data.draw(strategies.dtypes())
+    np.testing.assert_array_equal(restride(x.astype(dtype)), x)
+    logits, classes = data.draw(strategies.arguments("N K, int N"))
+    assert len(logits) == len(classes)
+    assert classes.max() < logits.shape[1]
