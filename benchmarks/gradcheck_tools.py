@@ -1,4 +1,4 @@
-"""Run the bank of wrong backwards (tests/mutants) through the gradient checks of other tools.
+"""Run the bank of wrong backwards (tests/mutants) through gradient checks: ours and others.
 
     python benchmarks/gradcheck_tools.py [--quick] [--seeds 10] [--json FILE]
 
@@ -12,19 +12,18 @@ operation, with the same options and the same inputs, to count false alarms. Any
 tool counts as an alarm: a gradient of the wrong shape is an error in most tools. A legal mutant is
 no mistake; it is not in the share of what was caught.
 
-A tool that is not installed is left out. Needs NumPy, and torch and jax for the comparison.
+``numpy_se.gradcheck`` runs twice: at the same inputs, and with inputs that it draws itself. A tool
+that is not installed is left out. Needs NumPy, and torch and jax for the comparison.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import importlib.util
 import inspect
 import io
 import json
-import pkgutil
 import sys
 import time
 import warnings
@@ -40,7 +39,7 @@ import numpy_se as se
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import mutants
+from mutants import Mutant, whole_bank
 
 Op = Callable[..., Any]
 
@@ -51,20 +50,13 @@ ANY_SHAPE = (2, 3, 4)  # for "..."
 # The bank and its inputs.
 
 
-def load_bank() -> list[mutants.Mutant]:
-    """Import all modules of the bank, and give the mutants that they hold."""
-    for module in pkgutil.iter_modules(mutants.__path__):
-        importlib.import_module(f"mutants.{module.name}")
-    return list(mutants.BANK)
-
-
-def right_op(mutant: mutants.Mutant) -> Op:
+def right_op(mutant: Mutant) -> Op:
     """Give the operation of numpy_se that the mutant is a wrong version of, with its options."""
     op = getattr(se, mutant.of)
     return lambda *args: op(*args, **mutant.options)
 
 
-def inputs(mutant: mutants.Mutant, seed: int) -> list[Any]:
+def inputs(mutant: Mutant, seed: int) -> list[Any]:
     """Draw the arguments of a mutant: Gaussian arrays, and labels below the number of classes."""
     rng = np.random.default_rng([seed, zlib.crc32(mutant.title.encode())])
     terms = [term.split() for term in mutant.shapes.split(",")]
@@ -105,11 +97,21 @@ def over_floats(op: Op, args: list[Any]) -> Op:
     return filled
 
 
-# The tools. Each function says whether the tool raises an alarm: caught(op, args, seed) -> bool.
-# ``seed`` is for tools that draw at random. Those here draw their directions from a fixed seed.
+# The tools. Each function says whether the tool raises an alarm:
+# caught(op, args, shapes, seed) -> bool. The last two are for a tool that draws its own arguments.
 
 
-def torch_caught(op: Op, args: list[Any], seed: int, fast: bool = False) -> bool:
+def given_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
+    """Check with ``numpy_se.gradcheck`` at the same arguments as the other tools."""
+    return se.gradcheck(op, *args, seed=seed).verdict == "wrong"
+
+
+def drawn_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
+    """Check with ``numpy_se.gradcheck`` told the shapes: it draws the arguments."""
+    return se.gradcheck(op, shapes=shapes, seed=seed).verdict == "wrong"
+
+
+def torch_caught(op: Op, args: list[Any], shapes: str, seed: int, fast: bool = False) -> bool:
     """Check with ``torch.autograd.gradcheck``."""
     import torch
 
@@ -136,12 +138,12 @@ def torch_caught(op: Op, args: list[Any], seed: int, fast: bool = False) -> bool
         return True
 
 
-def torch_fast_caught(op: Op, args: list[Any], seed: int) -> bool:
+def torch_fast_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
     """Check with ``torch.autograd.gradcheck(..., fast_mode=True)``."""
-    return torch_caught(op, args, seed, fast=True)
+    return torch_caught(op, args, shapes, seed, fast=True)
 
 
-def jax_caught(op: Op, args: list[Any], seed: int) -> bool:
+def jax_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
     """Check with ``jax.test_util.check_grads``. Arrays from JAX are read-only for the operation."""
     import jax
     from jax.test_util import check_grads
@@ -185,11 +187,13 @@ class Tool:
 
     title: str
     package: str
-    caught: Callable[[Op, list[Any], int], bool]
+    caught: Callable[[Op, list[Any], str, int], bool]
     names: str = "no"
 
 
 TOOLS = [
+    Tool("numpy_se gradcheck(op, x, ...)", "numpy_se", given_caught, names="yes"),
+    Tool("numpy_se gradcheck(op, shapes=...)", "numpy_se", drawn_caught, names="yes"),
     Tool("torch gradcheck", "torch", torch_caught),
     Tool("torch gradcheck, fast mode", "torch", torch_fast_caught),
     Tool("jax check_grads", "jax", jax_caught),
@@ -225,15 +229,17 @@ def quiet() -> Iterator[None]:
             yield
 
 
-def compare(tool: Tool, bank: list[mutants.Mutant], seeds: int) -> Result:
+def compare(tool: Tool, bank: list[Mutant], seeds: int) -> Result:
     """Run one tool over the whole bank, and over the right operations."""
     result = Result(tool.title, tool.names)
     start = time.perf_counter()
     for mutant in bank:
         for seed in range(seeds):
             with quiet():
-                alarm = tool.caught(mutant.op, inputs(mutant, seed), seed)
-                false_alarm = tool.caught(right_op(mutant), inputs(mutant, seed), seed)
+                alarm = tool.caught(mutant.op, inputs(mutant, seed), mutant.shapes, seed)
+                false_alarm = tool.caught(
+                    right_op(mutant), inputs(mutant, seed), mutant.shapes, seed
+                )
             if mutant.legal:
                 result.legal_runs += 1
                 result.legal_alarms += alarm
@@ -268,7 +274,7 @@ def print_table(results: list[Result]) -> None:
         print("| " + " | ".join(map(str.ljust, row, widths)) + " |")
 
 
-def print_missed(result: Result, bank: list[mutants.Mutant], seeds: int) -> None:
+def print_missed(result: Result, bank: list[Mutant], seeds: int) -> None:
     """List the mutants that one tool missed, with the share of seeds where it did."""
     print(f"\n{result.tool} misses {len(result.missed)} mutants (seeds missed / seeds):")
     for mutant in bank:
@@ -291,7 +297,7 @@ def main(argv: list[str] | None = None) -> None:
     if seeds < 1:
         parser.error(f"--seeds is {seeds}; it wants at least 1")
 
-    bank = load_bank()
+    bank = whole_bank()
     wrong = sum(not mutant.legal for mutant in bank)
     print(f"{wrong} wrong backwards and {len(bank) - wrong} legal ones, {seeds} seeds each\n")
     results = []
