@@ -1,7 +1,8 @@
-"""Settings of the test run: no deadline, as a gradient check takes as long as it takes."""
+"""Settings of the test run: no deadline, and no search for explanations of what fails."""
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
-settings.register_profile("default", deadline=None, max_examples=20)
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=20)
+phases = [phase for phase in Phase if phase is not Phase.explain]
+settings.register_profile("default", deadline=None, max_examples=20, phases=phases)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=20, phases=phases)
 settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "default")

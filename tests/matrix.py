@@ -1,7 +1,7 @@
 """How good the gradient checker is: print, per operation, what it catches, names, and lets pass.
 
-    python tests/matrix.py                      the figures of the README, about 5 minutes
-    python tests/matrix.py --seeds 1 --clean 5  a first look
+    python tests/matrix.py                       the figures of the README, in a few minutes
+    python tests/matrix.py --seeds 1 --clean 20  a first look
 
 Every wrong backward of the bank is checked on several seeds, each with the first inputs that are
 drawn. It counts as caught if every seed shows it, and as named if the report of the first seed
@@ -67,7 +67,7 @@ def main() -> int:
     """Print the matrix, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10, help="for each wrong backward")
-    parser.add_argument("--clean", type=int, default=100, help="checks of each right operation")
+    parser.add_argument("--clean", type=int, default=300, help="checks of each right operation")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     options = parser.parse_args()
 
@@ -77,7 +77,9 @@ def main() -> int:
         mutants = range(len(whole_bank()))
         found = list(pool.map(look_at_mutant, mutants, repeat(options.seeds), chunksize=8))
         half = time.perf_counter()
-        found += pool.map(look_at_right, range(len(CASES)), repeat(options.clean))
+        variants = Counter(case.op for case in CASES)
+        checks = [-(-options.clean // variants[case.op]) for case in CASES]
+        found += pool.map(look_at_right, range(len(CASES)), checks)
     for op, counts, line in found:
         table.setdefault(op, Counter()).update(counts)
         if line:

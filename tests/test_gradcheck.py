@@ -332,6 +332,15 @@ def test_the_tiny_net_with_all_its_parameters() -> None:
     report = se.gradcheck(from_layer(net, params), x, *params.values(), names=names)
     assert report.ok, report
     assert set(report.resolution) == {f"d{name}" for name in names}
+    place = names.index("conv2.w")
+
+    def tenth_too_large(dy: Any, *grads: Any) -> Any:
+        return *grads[:place], 1.1 * grads[place], *grads[place + 1 :]
+
+    wrong = spoiled(from_layer(net, params), tenth_too_large)
+    report = se.gradcheck(wrong, x, *params.values(), names=names)
+    assert "dconv2.w is wrong. Consistent with: it is 1.1 times the right one." in str(report)
+    assert report.reproduce == ""
 
 
 def test_a_complex_step_sees_the_last_digits() -> None:

@@ -47,9 +47,10 @@ def gradcheck(
 
     ``op`` is any function of the contract, of the package or your own. Float64 arrays are checked;
     labels (integer arrays), None and options are passed on. With ``shapes``, equal letters are
-    axes of equal sizes; several sizes are drawn, and rounded values, at which kinks and ties
-    are frequent. Sizes may be given as ``{"x": (2, 3, 4, 5), "labels": ("int", 2)}``.
-    ``names`` are those of the arguments, in the report; by default, of the op's parameters.
+    axes of equal sizes, and several sizes are drawn. ``int N`` stands for labels. Sizes may be
+    given as ``{"x": (2, 3, 4, 5), "w": ("F", "C")}``. In both cases, the op is also checked where
+    the arguments are moved to a zero and to ties, as there ReLU and maxima have a kink. ``names``
+    are those of the arguments, in the report; by default, of the op's parameters.
 
     With a random upstream gradient ``dy``, L = sum_o y[o] * dy[o] is a number, and the gradients
     are those of L. Small arguments are moved entry by entry, large ones along random directions.

@@ -27,12 +27,14 @@ from numpy_se.gradcheck.arguments import (
     takes,
 )
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
+from numpy_se.gradcheck.kinks import SMALL_STEP
 from numpy_se.gradcheck.mistakes import recognise
 from numpy_se.gradcheck.promises import is_float
 from numpy_se.gradcheck.properties import nonlinear
 from numpy_se.gradcheck.sample import Sample, check_at
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.gradcheck.slopes import Op, measure
 
+FEW = 24  # entries of a large gradient
 MOST_SECONDS = 3.0  # to look for smaller arguments
 
 Probe = tuple[Sample, Arguments]
@@ -75,7 +77,10 @@ def diagnose(op: Op, first: Sample, arguments: Arguments) -> Diagnosis:
     if probes and wrong:
         causes = tuple(_Search(op, probes).causes(wrong, facts))
     else:
-        causes = tuple(Cause((name,), "", facts.get(name, "")) for name in wrong)
+        causes = tuple(
+            Cause((name,), "" if name in facts else _constant(op, first, name), facts.get(name, ""))
+            for name in wrong
+        )
     if not first.run.grads:
         tail = "; backward runs only where sizes are equal"
         causes = tuple(replace(c, text=c.text and c.text + tail) for c in causes)
@@ -195,6 +200,27 @@ class _Search:
         """Say how a gradient is not linear in dy, or nothing."""
         how = nonlinear(self.op, self.first.run)[self.names.index(name)]
         return f"it is {how}" if how else ""
+
+
+def _constant(op: Op, first: Sample, name: str) -> str:
+    """Say by which constant a large gradient is wrong, from some of its entries, or nothing."""
+    number = first.names.index(name)
+    place = [i for i, a in enumerate(first.run.args) if is_float(a)][number]
+    given = first.run.grads[number]
+    entries = np.random.default_rng(0).choice(given.size, min(given.size, FEW))
+    directions = [np.zeros_like(given) for _ in entries]
+    for direction, entry in zip(directions, entries, strict=True):
+        direction.flat[entry] = 1
+    slopes = measure(op, first.run.args, place, directions, SMALL_STEP)
+    right, some = slopes.central @ np.ravel(first.run.dy), given.flat[entries]
+    factor = float(some @ right) / max(float(right @ right), 1e-300)
+    if np.abs(some - factor * right).max() > 1e-4 * np.abs(right).max():
+        return ""
+    if abs(factor) < 1e-4:
+        return "it is zero"
+    return (
+        "the sign is wrong" if abs(factor + 1) < 1e-4 else f"it is {factor:.4g} times the right one"
+    )
 
 
 def _output_axes(probes: list[Probe]) -> tuple[str, ...]:

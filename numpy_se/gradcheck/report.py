@@ -13,6 +13,8 @@ from numpy_se.gradcheck.diagnosis import Diagnosis, diagnose
 from numpy_se.gradcheck.sample import Sample, Wrong
 from numpy_se.gradcheck.slopes import Op, quiet
 
+MOST_PRINTED = 200  # numbers in a line that reproduces an error
+
 Verdict = Literal["ok", "wrong", "inconclusive"]
 
 
@@ -89,15 +91,22 @@ class GradientReport:
         wrong = {w.name for w in self.wrong}
         if right := [name for name in self.resolution if name not in wrong]:
             lines.append(f"  right: {', '.join(right)}")
-        smallest = self.diagnosis.smallest.run.args
-        shapes = [f"{n} {np.shape(a)}" for n, a in zip(self._names, smallest, strict=True)]
-        lines.append(f"  smallest failing input: {', '.join(shapes)}")
-        return [*lines, f"  reproduce: {self.reproduce}", f"  {counts}", *notes]
+        if self.reproduce:
+            smallest = self.diagnosis.smallest.run.args
+            shapes = [f"{n} {np.shape(a)}" for n, a in zip(self._names, smallest, strict=True)]
+            lines.append(f"  smallest failing input: {', '.join(shapes)}")
+            lines.append(f"  reproduce: {self.reproduce}")
+        return [*lines, f"  {counts}", *notes]
 
     @property
     def reproduce(self) -> str:
-        """One line of Python that shows the error at the smallest arguments; "" without one."""
+        """One line of Python that shows the error at the smallest arguments found.
+
+        It is "" when nothing is wrong, and when the arguments cannot be made small.
+        """
         if self.failing is None or self.diagnosis is None:
+            return ""
+        if sum(map(np.size, self.diagnosis.smallest.run.args)) > MOST_PRINTED:
             return ""
         title = getattr(self.failing[0], "__name__", "op")
         args = ", ".join(map(_literal, self.diagnosis.smallest.run.args))
