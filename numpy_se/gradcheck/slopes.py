@@ -136,7 +136,10 @@ def measure(
     if not kink.any():
         exact = _complex_slopes(op, args, number, directions)
         if exact is not None and np.abs(exact - central).max() <= SMOOTH * largest + rounding:
-            return Slopes(exact, exact, exact, kink, np.zeros_like(noise), EPS * largest)
+            cancellation = (
+                100 * EPS * max(largest, float(np.abs(y0).max()))
+            )  # in backward, as 1 - s
+            return Slopes(exact, exact, exact, kink, np.zeros_like(noise), cancellation)
     low, high = np.where(kink, low, central), np.where(kink, high, central)
     return Slopes(central, low, high, kink, noise, rounding)
 
