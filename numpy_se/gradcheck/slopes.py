@@ -136,10 +136,9 @@ def measure(
     if not kink.any():
         exact = _complex_slopes(op, args, number, directions)
         if exact is not None and np.abs(exact - central).max() <= SMOOTH * largest + rounding:
-            cancellation = (
-                100 * EPS * max(largest, float(np.abs(y0).max()))
-            )  # in backward, as 1 - s
-            return Slopes(exact, exact, exact, kink, np.zeros_like(noise), cancellation)
+            # Backward itself may lose digits, as in 1 - s for s near 1.
+            rounding = 100 * EPS * max(largest, float(np.abs(y0).max()))
+            return Slopes(exact, exact, exact, kink, np.zeros_like(noise), rounding)
     low, high = np.where(kink, low, central), np.where(kink, high, central)
     return Slopes(central, low, high, kink, noise, rounding)
 
