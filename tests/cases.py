@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy_se as se
+from numpy_se import fused
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Case:
     @property
     def title(self) -> str:
         words = [getattr(value, "__name__", str(value)) for value in self.options.values()]
-        return "-".join([self.op.__name__, *words])
+        fast = "fused." if self.op.__module__ == "numpy_se.fused" else ""
+        return "-".join([fast + self.op.__name__, *words])
 
     def __call__(self, *args: Any) -> Any:
         return self.op(*args, **self.options)
@@ -51,7 +53,7 @@ BLOCKS = [
     *(Case(se.excite, {"gate": gate}) for gate in (se.sigmoid, se.hard_sigmoid)),
     *(
         Case(op, {"squeeze": squeeze, "gate": gate})
-        for op in (se.excitation, se.squeeze_excite)
+        for op in (se.excitation, se.squeeze_excite, fused.squeeze_excite)
         for squeeze in (se.global_avg_pool, se.global_max_pool)
         for gate in (se.sigmoid, se.tanh, se.relu, se.hard_sigmoid)
     ),

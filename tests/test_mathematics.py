@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import as_tuple, seeds
 
 import numpy_se as se
+from numpy_se import fused
 from numpy_se.strategies import lattice
 
 maps = st.tuples(*(st.integers(2, 4) for _ in range(4))).flatmap(lattice)
@@ -26,6 +27,10 @@ def block(seed: int, c: int = 4, r: int = 3) -> tuple[Any, list[Any], Any]:
     return x, weights, dy
 
 
+def two_weights(x: Any) -> list[Any]:
+    return normal(1, (3, x.shape[1]), (x.shape[1], 3))
+
+
 SAMPLE_WISE = {
     "global_avg_pool": se.global_avg_pool,
     "global_max_pool": se.global_max_pool,
@@ -36,7 +41,8 @@ SAMPLE_WISE = {
     "hard_sigmoid": se.hard_sigmoid,
     "flatten": se.flatten,
     "conv2d": lambda x: partial(se.conv2d, padding=1)(x, normal(0, (3, x.shape[1], 2, 2))[0]),
-    "squeeze_excite": lambda x: se.squeeze_excite(x, *normal(1, (3, x.shape[1]), (x.shape[1], 3))),
+    "squeeze_excite": lambda x: se.squeeze_excite(x, *two_weights(x)),
+    "fused.squeeze_excite": lambda x: fused.squeeze_excite(x, *two_weights(x)),
 }
 
 

@@ -1,0 +1,192 @@
+"""The SE block in few passes over memory: the function of ``se.squeeze_excite``, faster.
+
+A feature map is large and little is computed with each value, so most of the time goes into moving
+it. Five moves cannot be avoided: read x and write y, then read dy and x and write dx. Composed from
+operations, the block makes twelve, as each of them sends whole arrays through memory.
+
+Here a chunk of a few samples takes all steps before the next chunk begins, and finds in the cache
+what the step before left there. The formulas and their derivations stand in ``se``. The work can be
+shared among threads, see ``parallel.workers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numpy_se.contract import Array, op, run_op
+from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
+from numpy_se.parallel import chunks, in_order
+from numpy_se.se import UnaryOp, excite
+
+CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
+BLOCK = 2**19  # bytes of dx in a block: it stays in the cache of one core
+
+# A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
+# they get the whole batch.
+SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, hard_sigmoid)
+
+
+@op("N C H W, R C, C R, R, C -> N C H W")
+def squeeze_excite(
+    x: Array,
+    w1: Array,
+    w2: Array,
+    b1: Array | None = None,
+    b2: Array | None = None,
+    *,
+    squeeze: UnaryOp = global_avg_pool,
+    gate: UnaryOp = sigmoid,
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
+
+    Arguments, results, gradients and errors are those of ``se.squeeze_excite``, where the formulas
+    stand. The results agree with it up to rounding.
+
+    ``y`` and ``dx`` have the layout of ``x`` in memory, channels first or channels last. Where
+    ``x`` or ``dy`` lies in memory in another way, each chunk of it is copied. So no array as large
+    as the batch is made apart from ``y`` and ``dx``. This holds for the squeezes and gates of the
+    package; other operations get the whole batch at once.
+    Keeps ``x``, the weights, and arrays of size (N, C) and below.
+    """
+    layout = _layout(x)
+    y = layout.empty(len(x), x.dtype)
+    known = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE
+    # A chunk brings the weights into the cache anew, so it is much larger than they are.
+    size = max(CHUNK, 4 * (w1.nbytes + w2.nbytes))
+    parts = chunks(len(x), -(-x.nbytes // size)) if known else [slice(None)]
+    pixels = x.shape[2] * x.shape[3]
+
+    def forward(part: slice) -> tuple[Array, Callable[..., Any], Callable[..., Any] | None]:
+        maps = layout.rows(x[part])
+        if squeeze is global_avg_pool:
+            z, back_squeeze = layout.total(maps) / pixels, None  # (N, C)
+        else:
+            z, back_squeeze = run_op("excitation: squeeze", squeeze, x[part])
+        s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
+        with _whole_rows(maps):
+            np.multiply(maps, layout.spread(s), out=layout.rows(y[part]))
+        return s, back_excite, back_squeeze
+
+    kept = in_order(forward, parts)
+
+    def backward(dy: Array) -> tuple[Array, ...]:
+        dx = layout.empty(len(dy), dy.dtype)
+
+        def backward_of(job: Any) -> list[Array]:
+            part, (s, back_excite, back_squeeze) = job
+            dmaps, maps, out = (layout.rows(a[part]) for a in (dy, x, dx))
+            dweights: list[Array]
+            dz, *dweights = back_excite(layout.dot(dmaps, maps))  # (N, C)
+            scale = layout.spread(s)
+            if back_squeeze is None:
+                shift = layout.spread(dz / pixels)
+            else:
+                shift = layout.rows(back_squeeze(dz))
+            step = max(1, BLOCK // out[0].nbytes)
+            with _whole_rows(maps):
+                for first in range(0, len(out), step):
+                    block = slice(first, first + step)
+                    np.multiply(dmaps[block], scale[block], out=out[block])
+                    out[block] += shift[block]  # x is used twice: add both
+            return dweights
+
+        dweights, *others = in_order(backward_of, list(zip(parts, kept, strict=True)))
+        for other in others:
+            for total, dw in zip(dweights, other, strict=True):
+                total += dw
+        return dx, *dweights
+
+    return y, backward
+
+
+@dataclass(frozen=True)
+class _ChannelsFirst:
+    """Maps that lie in memory as (N, C, H, W). A row is a channel: (N, C, H*W)."""
+
+    c: int
+    h: int
+    w: int
+
+    def empty(self, n: int, dtype: Any) -> Array:
+        """Make room for ``n`` samples: (n, C, H, W)."""
+        return np.empty((n, self.c, self.h, self.w), dtype)
+
+    def rows(self, a: Array) -> Array:
+        """See (n, C, H, W) as rows. It is a copy where ``a`` lies in memory in another way."""
+        return a.reshape(len(a), self.c, -1)
+
+    def spread(self, s: Array) -> Array:
+        """Shape (n, C) such that it broadcasts against rows."""
+        return s[:, :, None]
+
+    def total(self, rows: Array) -> Array:
+        """Sum over the pixels: (n, C). BLAS adds short rows up faster than ``sum`` does."""
+        total: Array = rows @ np.ones(rows.shape[2], rows.dtype)
+        return total
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """Sum the product of two arrays over the pixels: (n, C)."""
+        # BLAS has more to do at the start of a row.
+        total: Array = np.einsum("ncp,ncp->nc", a, b) if a.shape[2] < 128 else np.vecdot(a, b)
+        return total
+
+
+@dataclass(frozen=True)
+class _ChannelsLast:
+    """Maps that lie in memory as (N, H, W, C). A row is a row of the image: (N, H, W*C).
+
+    Rows of C entries would be short where there are few channels.
+    """
+
+    c: int
+    h: int
+    w: int
+
+    def empty(self, n: int, dtype: Any) -> Array:
+        """As ``_ChannelsFirst.empty``."""
+        return np.moveaxis(np.empty((n, self.h, self.w, self.c), dtype), 3, 1)
+
+    def rows(self, a: Array) -> Array:
+        """As ``_ChannelsFirst.rows``."""
+        return np.moveaxis(a, 1, 3).reshape(len(a), self.h, -1)
+
+    def spread(self, s: Array) -> Array:
+        """As ``_ChannelsFirst.spread``; the gates are repeated along one row."""
+        return np.tile(s, self.w)[:, None, :]
+
+    def total(self, rows: Array) -> Array:
+        """As ``_ChannelsFirst.total``."""
+        return self._over_width(np.ones(self.h, rows.dtype) @ rows)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """As ``_ChannelsFirst.dot``."""
+        return self._over_width(np.einsum("nhj,nhj->nj", a, b))
+
+    def _over_width(self, a: Array) -> Array:
+        total: Array = a.reshape(len(a), self.w, self.c).sum(axis=1)  # (n, W*C) -> (n, C)
+        return total
+
+
+def _layout(x: Array) -> _ChannelsFirst | _ChannelsLast:
+    """Find out how ``x`` lies in memory, by whether its channels or its columns lie closer."""
+    channels_last = abs(x.strides[1]) <= abs(x.strides[3])
+    return (_ChannelsLast if channels_last else _ChannelsFirst)(*x.shape[1:])
+
+
+@contextmanager
+def _whole_rows(rows: Array) -> Iterator[None]:
+    """Let NumPy broadcast one factor for each row without writing it out pixel by pixel.
+
+    NumPy 2.3 and later copy a broadcast operand into a buffer, several rows at a time, where a row
+    is shorter than the buffer. That halves the speed of rows of 500 to 8000 entries. A smaller
+    buffer forbids it. Shorter rows do gain from being taken together.
+    """
+    with np.errstate():  # it also restores the size of the buffer
+        if rows.shape[2] >= 512:
+            np.setbufsize(256)
+        yield

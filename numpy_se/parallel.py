@@ -1,0 +1,78 @@
+"""Several cores: one Python thread for each, as NumPy lets go of the GIL in its loops.
+
+    with workers(2):
+        y, backward = fused.squeeze_excite(x, w1, w2)
+        dx, dw1, dw2 = backward(dy)
+
+BLAS has threads of its own. Two kinds of threads wait for each other, so BLAS wants one here: set
+OPENBLAS_NUM_THREADS=1 in the environment before NumPy is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+from numpy_se.contract import check_count
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_workers: ContextVar[int] = ContextVar("workers", default=1)
+
+
+@contextmanager
+def workers(count: int) -> Iterator[None]:
+    """Let this block of code use ``count`` threads. Outside of any such block, there is one.
+
+    The number decides into how many chunks a batch is split, and sums over the batch are taken
+    chunk by chunk in their order. So the same number gives the same bits, and another number the
+    same up to rounding.
+    Raises TypeError or ValueError unless ``count`` is a whole number of at least 1.
+    """
+    check_count("workers", "count", count, at_least=1)
+    token = _workers.set(count)
+    try:
+        yield
+    finally:
+        _workers.reset(token)
+
+
+def chunks(length: int, least: int) -> list[slice]:
+    """Split ``length`` items into at least ``least`` parts, of sizes that differ by at most 1.
+
+    The number of parts is a multiple of the workers, so that none waits for another. There are
+    fewer parts where there are not enough items: each part holds at least one.
+    """
+    parts = min(length, -(-least // _workers.get()) * _workers.get())
+    edges = [length * part // parts for part in range(parts + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Give ``[function(item) for item in items]``, the calls shared out among the workers.
+
+    Each call sees the context of the caller, for instance its ``np.errstate``, with one worker.
+    The first error is raised.
+    """
+    count = _workers.get()
+    if count == 1:
+        return [function(item) for item in items]
+
+    def alone(item: Item) -> Result:
+        _workers.set(1)  # in the copy of the context that this call has
+        return function(item)
+
+    futures = [_pool(count).submit(copy_context().run, alone, item) for item in items]
+    return [future.result() for future in futures]
+
+
+@functools.cache
+def _pool(count: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting them takes as long as a small block."""
+    return ThreadPoolExecutor(count, thread_name_prefix="numpy_se")

@@ -1,0 +1,153 @@
+"""The fused block beside the reference, over layouts, dtypes, gates, squeezes and workers."""
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds
+
+import numpy_se as se
+from numpy_se import fused
+from numpy_se.parallel import workers
+
+TOLERANCE = {np.float64: 1e-12, np.float32: 2e-5}
+
+
+def channels_last(a: Any) -> Any:
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, 3)), 3, 1)
+
+
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "channels first": lambda a: a,
+    "channels last": channels_last,
+    "fortran": np.asfortranarray,
+    "turned": lambda a: np.ascontiguousarray(a.swapaxes(2, 3)).swapaxes(2, 3),
+    "cut out": lambda a: np.pad(a, ((0, 0), (1, 0), (2, 1), (0, 1)))[:, 1:, 2:-1, :-1],
+    "cut out of channels last": lambda a: np.pad(channels_last(a), 1)[1:-1, 1:-1, 1:-1, 1:-1],
+    "reversed": lambda a: a[::-1, ::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1, ::-1],
+    "every other": lambda a: np.repeat(np.repeat(a, 2, axis=1), 2, axis=3)[:, ::2, :, ::2],
+}
+layouts = st.sampled_from(sorted(LAYOUTS)).map(LAYOUTS.__getitem__)
+
+
+few = st.integers(1, 6)
+
+
+@st.composite
+def problems(draw: Any, sizes: Any = few) -> tuple[list[Any], Any]:
+    """x, w1, w2, b1, b2 of one dtype, x and dy each in a layout of its own, biases at times."""
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    n, c, h, w, r = (draw(sizes) for _ in range(5))
+    rng = np.random.default_rng(draw(seeds))
+
+    def normal(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
+    biases = [normal(size) if draw(st.booleans()) else None for size in (r, c)]
+    x, dy = (draw(layouts)(normal(n, c, h, w)) for _ in range(2))
+    return [x, normal(r, c), normal(c, r), *biases], dy
+
+
+def assert_equal_up_to_rounding(results: Any, wanted: Any) -> None:
+    for result, want in zip(results, wanted, strict=True):
+        assert result.dtype == want.dtype
+        tolerance = TOLERANCE[want.dtype.type]
+        np.testing.assert_allclose(
+            result, want, rtol=tolerance, atol=tolerance * max(1, np.abs(want).max())
+        )
+
+
+def both_passes(op: Any, args: list[Any], dy: Any, **options: Any) -> list[Any]:
+    y, backward = op(*args, **options)
+    return [y, *backward(dy)]
+
+
+@settings(max_examples=200)
+@given(
+    problem=problems(),
+    squeeze=st.sampled_from([se.global_avg_pool, se.global_max_pool]),
+    gate=st.sampled_from([se.sigmoid, se.tanh, se.relu, se.hard_sigmoid]),
+    chunk=st.sampled_from([1, 2**9, 2**30]),
+    count=st.integers(1, 3),
+)
+def test_the_fused_block_is_the_reference(
+    problem: Any, squeeze: Any, gate: Any, chunk: int, count: int
+) -> None:
+    options = {"squeeze": squeeze, "gate": gate}
+    with mock.patch.multiple(fused, CHUNK=chunk, BLOCK=chunk), workers(count):
+        results = both_passes(fused.squeeze_excite, *problem, **options)
+    assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
+
+
+@settings(max_examples=10)
+@given(problem=problems(st.sampled_from([3, 8, 31])), count=st.integers(1, 2))
+def test_long_rows_too(problem: Any, count: int) -> None:
+    """Rows of up to 961 entries, for which other routines of NumPy are taken."""
+    with workers(count):
+        results = both_passes(fused.squeeze_excite, *problem)
+    assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem))
+    assert np.getbufsize() == 8192
+
+
+@given(problem=problems(), count=st.integers(2, 4))
+def test_the_same_number_of_workers_gives_the_same_bits(problem: Any, count: int) -> None:
+    with workers(count):
+        first, second = (both_passes(fused.squeeze_excite, *problem) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def over_the_batch(a: Any) -> tuple[Any, Any]:
+    """Take the mean over the batch off: the gradient of a sample depends on the others."""
+    return a - a.mean(axis=0), lambda dy: dy - dy.mean(axis=0)
+
+
+def squeeze_over_the_batch(x: Any) -> tuple[Any, Any]:
+    z, back_pool = se.global_avg_pool(x)
+    centred, back_centre = over_the_batch(z)
+    return centred, lambda dz: back_pool(back_centre(dz))
+
+
+@pytest.mark.parametrize(
+    "options", [{"gate": over_the_batch}, {"squeeze": squeeze_over_the_batch}], ids=str
+)
+@given(problem=problems())
+def test_operations_that_mix_samples_get_the_whole_batch(options: Any, problem: Any) -> None:
+    with mock.patch.object(fused, "CHUNK", 1), workers(2):
+        results = both_passes(fused.squeeze_excite, *problem, **options)
+    assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
+
+
+@pytest.mark.parametrize("layout", ["channels first", "channels last"])
+def test_results_lie_in_memory_as_the_input_does(layout: str) -> None:
+    x, dy = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 6))
+    x = LAYOUTS[layout](x)
+    y, dx, *_ = both_passes(fused.squeeze_excite, [x, np.ones((2, 4)), np.ones((4, 2))], dy)
+    assert y.strides == dx.strides == x.strides
+
+
+@pytest.mark.parametrize("squeeze", [se.global_avg_pool, se.global_max_pool])
+@pytest.mark.parametrize("layout", ["channels first", "channels last", "turned"])
+def test_memory_is_the_results_and_little_more(layout: str, squeeze: Any) -> None:
+    """A copy of a chunk of x and one of dy where they have to be turned, two for a maximum."""
+    chunk, small = 2**20, 2**18
+    rng = np.random.default_rng(0)
+    x, dy = (LAYOUTS[layout](rng.standard_normal((16, 32, 40, 40), np.float32)) for _ in range(2))
+    w1, w2 = rng.standard_normal((2, 2, 32), np.float32)
+    copies = (2 if layout == "turned" else 0) + (3 if squeeze is se.global_max_pool else 0)
+    scratch = small + copies * chunk
+    with mock.patch.object(fused, "CHUNK", chunk):
+        tracemalloc.start()
+        y, backward = fused.squeeze_excite(x, w1, w2.T, squeeze=squeeze)
+        kept, peak = tracemalloc.get_traced_memory()
+        assert peak < y.nbytes + scratch
+        assert kept < y.nbytes + small
+        tracemalloc.reset_peak()
+        grads = backward(dy)
+        assert tracemalloc.get_traced_memory()[1] < kept + sum(g.nbytes for g in grads) + scratch
+        tracemalloc.stop()
