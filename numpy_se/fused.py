@@ -24,11 +24,19 @@ from numpy_se.parallel import chunks, in_order
 from numpy_se.se import UnaryOp, excite
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
-BLOCK = 2**19  # bytes of dx in a block: it stays in the cache of one core
+BLOCK = 2**19  # bytes of y or dx in a block: it stays in the cache of one core
+LONG = 1500  # entries of a row that is worth a loop of its own
 
 # A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
 # they get the whole batch.
 SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, hard_sigmoid)
+
+
+# glibc keeps freed memory for the next array, up to twice the largest block (at most 32 MiB) that
+# was ever mapped and freed. The rest goes back to the system, and is cleared and mapped anew, page
+# by page, when the next y and dx are written: that can take as long as the block itself. One large
+# block, freed and never touched, lets glibc keep 64 MiB. Elsewhere this line has no effect.
+np.empty(2**25 - 2**16, np.uint8)
 
 
 @op("N C H W, R C, C R, R, C -> N C H W")
@@ -57,7 +65,7 @@ def squeeze_excite(
     y = layout.empty(len(x), x.dtype)
     known = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE
     # A chunk brings the weights into the cache anew, so it is much larger than they are.
-    size = max(CHUNK, 4 * (w1.nbytes + w2.nbytes))
+    size = max(CHUNK, 8 * (w1.nbytes + w2.nbytes))
     parts = chunks(len(x), -(-x.nbytes // size)) if known else [slice(None)]
     pixels = x.shape[2] * x.shape[3]
 
@@ -68,8 +76,10 @@ def squeeze_excite(
         else:
             z, back_squeeze = run_op("excitation: squeeze", squeeze, x[part])
         s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
-        with _whole_rows(maps):
-            np.multiply(maps, layout.spread(s), out=layout.rows(y[part]))
+        scale, out = layout.spread(s), layout.rows(y[part])
+        with _whole_rows(out):
+            for block in _blocks(out):
+                _multiply(maps[block], scale[block], out[block])
         return s, back_excite, back_squeeze
 
     kept = in_order(forward, parts)
@@ -87,11 +97,9 @@ def squeeze_excite(
                 shift = layout.spread(dz / pixels)
             else:
                 shift = layout.rows(back_squeeze(dz))
-            step = max(1, BLOCK // out[0].nbytes)
-            with _whole_rows(maps):
-                for first in range(0, len(out), step):
-                    block = slice(first, first + step)
-                    np.multiply(dmaps[block], scale[block], out=out[block])
+            with _whole_rows(out):
+                for block in _blocks(out):
+                    _multiply(dmaps[block], scale[block], out[block])
                     out[block] += shift[block]  # x is used twice: add both
             return dweights
 
@@ -178,13 +186,33 @@ def _layout(x: Array) -> _ChannelsFirst | _ChannelsLast:
     return (_ChannelsLast if channels_last else _ChannelsFirst)(*x.shape[1:])
 
 
+def _blocks(rows: Array) -> list[slice]:
+    """Split samples into blocks that one step leaves in the cache of the core for the next."""
+    step = max(1, BLOCK // rows[0].nbytes)
+    return [slice(first, first + step) for first in range(0, len(rows), step)]
+
+
+def _multiply(rows: Array, scale: Array, out: Array) -> None:
+    """Multiply every row by its number, into ``out``.
+
+    NumPy starts a loop for every row, which costs as much as some hundred products. Where rows are
+    short, it is faster to fill ``out`` with the factors, row by row, and to multiply it in place:
+    both arrays then have the same shape, and one loop runs over all of it.
+    """
+    if rows.shape[2] >= LONG:
+        np.multiply(rows, scale, out=out)
+    else:
+        out[...] = scale
+        out *= rows
+
+
 @contextmanager
 def _whole_rows(rows: Array) -> Iterator[None]:
-    """Let NumPy broadcast one factor for each row without writing it out pixel by pixel.
+    """Let NumPy broadcast one number along each row without a copy.
 
-    NumPy 2.3 and later copy a broadcast operand into a buffer, several rows at a time, where a row
-    is shorter than the buffer. That halves the speed of rows of 500 to 8000 entries. A smaller
-    buffer forbids it. Shorter rows do gain from being taken together.
+    Since version 2.3, NumPy first copies a broadcast operand into a buffer, several rows at a time,
+    where a row is shorter than the buffer. A smaller buffer forbids it. Copying pays for rows below
+    some 500 entries, and halves the speed above.
     """
     with np.errstate():  # it also restores the size of the buffer
         if rows.shape[2] >= 512:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
@@ -54,22 +54,29 @@ def chunks(length: int, least: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Give ``[function(item) for item in items]``, the calls shared out among the workers.
 
+    The caller is one of them: of two workers, it takes every other item, and a thread the rest.
     Each call sees the context of the caller, for instance its ``np.errstate``, with one worker.
-    The first error is raised.
+    An error in a call is raised when all workers have ended.
     """
-    count = _workers.get()
-    if count == 1:
+    count = min(_workers.get(), len(items))
+    if count <= 1:
         return [function(item) for item in items]
 
-    def alone(item: Item) -> Result:
-        _workers.set(1)  # in the copy of the context that this call has
-        return function(item)
+    def share(worker: int) -> list[Result]:
+        _workers.set(1)  # in the copy of the context that this worker has
+        return [function(item) for item in items[worker::count]]
 
-    futures = [_pool(count).submit(copy_context().run, alone, item) for item in items]
-    return [future.result() for future in futures]
+    threads = _pool(count - 1)
+    futures = [threads.submit(copy_context().run, share, worker) for worker in range(1, count)]
+    try:
+        first = copy_context().run(share, 0)
+    finally:
+        wait(futures)  # they write into arrays of the caller
+    shares = [first, *(future.result() for future in futures)]
+    return [shares[place % count][place // count] for place in range(len(items))]
 
 
 @functools.cache
