@@ -24,7 +24,8 @@ from numpy_se.parallel import chunks, in_order
 from numpy_se.se import UnaryOp, excite
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
-BLOCK = 2**19  # bytes of y or dx in a block: it stays in the cache of one core
+BLOCK = 2**20  # bytes of y or dx in a block: most of it stays in the cache of one core
+SMALL = 2**22  # bytes of x: to wake a thread for less takes longer than it saves
 LONG = 1500  # entries of a row that is worth a loop of its own
 
 # A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
@@ -63,10 +64,10 @@ def squeeze_excite(
     """
     layout = _layout(x)
     y = layout.empty(len(x), x.dtype)
-    known = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE
+    split = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE and x.nbytes >= SMALL
     # A chunk brings the weights into the cache anew, so it is much larger than they are.
     size = max(CHUNK, 8 * (w1.nbytes + w2.nbytes))
-    parts = chunks(len(x), -(-x.nbytes // size)) if known else [slice(None)]
+    parts = chunks(len(x), -(-x.nbytes // size)) if split else [slice(None)]
     pixels = x.shape[2] * x.shape[3]
 
     def forward(part: slice) -> tuple[Array, Callable[..., Any], Callable[..., Any] | None]:

@@ -79,7 +79,7 @@ def test_the_fused_block_is_the_reference(
     problem: Any, squeeze: Any, gate: Any, chunk: int, count: int
 ) -> None:
     options = {"squeeze": squeeze, "gate": gate}
-    with mock.patch.multiple(fused, CHUNK=chunk, BLOCK=chunk), workers(count):
+    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk, BLOCK=chunk), workers(count):
         results = both_passes(fused.squeeze_excite, *problem, **options)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
 
@@ -88,7 +88,7 @@ def test_the_fused_block_is_the_reference(
 @given(problem=problems(st.sampled_from([3, 8, 31])), count=st.integers(1, 2))
 def test_long_rows_too(problem: Any, count: int) -> None:
     """Rows of up to 961 entries, for which other routines of NumPy are taken."""
-    with workers(count):
+    with mock.patch.object(fused, "SMALL", 0), workers(count):
         results = both_passes(fused.squeeze_excite, *problem)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem))
     assert np.getbufsize() == 8192
@@ -96,7 +96,7 @@ def test_long_rows_too(problem: Any, count: int) -> None:
 
 @given(problem=problems(), count=st.integers(2, 4))
 def test_the_same_number_of_workers_gives_the_same_bits(problem: Any, count: int) -> None:
-    with workers(count):
+    with mock.patch.object(fused, "SMALL", 0), workers(count):
         first, second = (both_passes(fused.squeeze_excite, *problem) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -118,7 +118,7 @@ def squeeze_over_the_batch(x: Any) -> tuple[Any, Any]:
 )
 @given(problem=problems())
 def test_operations_that_mix_samples_get_the_whole_batch(options: Any, problem: Any) -> None:
-    with mock.patch.object(fused, "CHUNK", 1), workers(2):
+    with mock.patch.object(fused, "SMALL", 0), workers(2):
         results = both_passes(fused.squeeze_excite, *problem, **options)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
 
@@ -141,7 +141,7 @@ def test_memory_is_the_results_and_little_more(layout: str, squeeze: Any) -> Non
     w1, w2 = rng.standard_normal((2, 2, 32), np.float32)
     copies = (2 if layout == "turned" else 0) + (3 if squeeze is se.global_max_pool else 0)
     scratch = small + copies * chunk
-    with mock.patch.object(fused, "CHUNK", chunk):
+    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk):
         tracemalloc.start()
         y, backward = fused.squeeze_excite(x, w1, w2.T, squeeze=squeeze)
         kept, peak = tracemalloc.get_traced_memory()
