@@ -4,9 +4,10 @@ A feature map is large and little is computed with each value, so most of the ti
 it. Five moves cannot be avoided: read x and write y, then read dy and x and write dx. Composed from
 operations, the block makes twelve, as each of them sends whole arrays through memory.
 
-Here a chunk of a few samples takes all steps before the next chunk begins, and finds in the cache
-what the step before left there. The formulas and their derivations stand in ``se``. The work can be
-shared among threads, see ``parallel.workers``.
+Here a chunk of a few samples takes all steps before the next chunk begins, in the same memory, and
+finds in the cache what the step before left there. A step is the routine of NumPy that was measured
+to be the fastest for the length of the rows. The formulas and their derivations stand in ``se``.
+The work can be shared among threads, see ``parallel.workers``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from numpy_se.parallel import chunks, in_order
 from numpy_se.se import UnaryOp, excite
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
-BLOCK = 2**20  # bytes of y or dx in a block: most of it stays in the cache of one core
 SMALL = 2**22  # bytes of x: to wake a thread for less takes longer than it saves
 LONG = 1500  # entries of a row that is worth a loop of its own
 
@@ -77,10 +77,9 @@ def squeeze_excite(
         else:
             z, back_squeeze = run_op("excitation: squeeze", squeeze, x[part])
         s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
-        scale, out = layout.spread(s), layout.rows(y[part])
+        out = layout.rows(y[part])
         with _whole_rows(out):
-            for block in _blocks(out):
-                _multiply(maps[block], scale[block], out[block])
+            _multiply(maps, layout.spread(s), out)
         return s, back_excite, back_squeeze
 
     kept = in_order(forward, parts)
@@ -93,15 +92,13 @@ def squeeze_excite(
             dmaps, maps, out = (layout.rows(a[part]) for a in (dy, x, dx))
             dweights: list[Array]
             dz, *dweights = back_excite(layout.dot(dmaps, maps))  # (N, C)
-            scale = layout.spread(s)
             if back_squeeze is None:
                 shift = layout.spread(dz / pixels)
             else:
                 shift = layout.rows(back_squeeze(dz))
             with _whole_rows(out):
-                for block in _blocks(out):
-                    _multiply(dmaps[block], scale[block], out[block])
-                    out[block] += shift[block]  # x is used twice: add both
+                _multiply(dmaps, layout.spread(s), out)
+                out += shift  # x is used twice: add both
             return dweights
 
         dweights, *others = in_order(backward_of, list(zip(parts, kept, strict=True)))
@@ -185,12 +182,6 @@ def _layout(x: Array) -> _ChannelsFirst | _ChannelsLast:
     """Find out how ``x`` lies in memory, by whether its channels or its columns lie closer."""
     channels_last = abs(x.strides[1]) <= abs(x.strides[3])
     return (_ChannelsLast if channels_last else _ChannelsFirst)(*x.shape[1:])
-
-
-def _blocks(rows: Array) -> list[slice]:
-    """Split samples into blocks that one step leaves in the cache of the core for the next."""
-    step = max(1, BLOCK // rows[0].nbytes)
-    return [slice(first, first + step) for first in range(0, len(rows), step)]
 
 
 def _multiply(rows: Array, scale: Array, out: Array) -> None:

@@ -73,13 +73,14 @@ def both_passes(op: Any, args: list[Any], dy: Any, **options: Any) -> list[Any]:
     squeeze=st.sampled_from([se.global_avg_pool, se.global_max_pool]),
     gate=st.sampled_from([se.sigmoid, se.tanh, se.relu, se.hard_sigmoid]),
     chunk=st.sampled_from([1, 2**9, 2**30]),
+    long=st.sampled_from([1, 1500]),
     count=st.integers(1, 3),
 )
 def test_the_fused_block_is_the_reference(
-    problem: Any, squeeze: Any, gate: Any, chunk: int, count: int
+    problem: Any, squeeze: Any, gate: Any, chunk: int, long: int, count: int
 ) -> None:
     options = {"squeeze": squeeze, "gate": gate}
-    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk, BLOCK=chunk), workers(count):
+    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk, LONG=long), workers(count):
         results = both_passes(fused.squeeze_excite, *problem, **options)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
 
