@@ -292,14 +292,16 @@ def draw(report: dict[str, Any], file: Path) -> None:
             range(len(run["shapes"])), [f"{s[0]}x{s[1]}\n{s[2]}x{s[3]}" for s in run["shapes"]]
         )
         axis.set(title=f"{run['threads']} threads", ylabel="time / limit", yscale="log")
-        axis.set_ylim(bottom=0.8)
-    axes[0, 0].legend(fontsize=7)
+        axis.set_ylim(bottom=0.3)  # room for the legend
+        axis.legend(fontsize=7, loc="lower center", ncols=3)
     for axis, (name, run) in zip(axes[-1], growth.items(), strict=False):
         place = {"batch": 0, "channels": 1}.get(name)
         size = [s[2] * s[3] if place is None else s[place] for s in run["shapes"]]
         for title in run["results"][0]:
             axis.plot(size, [t[title]["median"] * 1e3 for t in run["results"]], "o-", label=title)
         axis.set(xlabel=name, ylabel="ms, 1 thread", xscale="log", yscale="log")
+        axis.set_xticks(size, size)
+        axis.minorticks_off()
         axis.legend(fontsize=7)
     for axis in axes.flat:
         axis.set_visible(axis.has_data())
