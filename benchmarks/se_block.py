@@ -293,7 +293,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
         )
         axis.set(title=f"{run['threads']} threads", ylabel="time / limit", yscale="log")
         axis.set_ylim(bottom=0.3)  # room for the legend
-        axis.legend(fontsize=7, loc="lower center", ncols=3)
+        axis.legend(fontsize=7, loc="lower center", ncols=2)
     for axis, (name, run) in zip(axes[-1], growth.items(), strict=False):
         place = {"batch": 0, "channels": 1}.get(name)
         size = [s[2] * s[3] if place is None else s[place] for s in run["shapes"]]
