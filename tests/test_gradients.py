@@ -15,7 +15,7 @@ from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeEx
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(data=st.data(), seed=seeds)
 def test_at_kinks(case: Case, data: Any, seed: int) -> None:
     """On a lattice, zeros and ties are frequent. There, the gradient is one of the legal ones."""
@@ -26,7 +26,7 @@ def test_at_kinks(case: Case, data: Any, seed: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(data=st.data(), seed=seeds)
 def test_away_from_kinks(case: Case, data: Any, seed: int) -> None:
     """With Gaussian values, kinks are rarely hit: some entries must lie away from them."""
@@ -36,7 +36,7 @@ def test_away_from_kinks(case: Case, data: Any, seed: int) -> None:
     assert report.ok, report
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(seed=seeds, ratio=st.sampled_from([None, 1, 2]), bias=st.booleans())
 def test_gradients_of_a_whole_net(seed: int, ratio: Any, bias: bool) -> None:
     """All parameters and the input of a net with every kind of layer."""
