@@ -1,6 +1,6 @@
 """From wrong gradients to the mistake behind them, as far as the numbers tell.
 
-Arguments of several sizes are drawn, and the claims of ``causes`` and ``mistakes`` are held against
+Arguments of several sizes are drawn, and what ``claims`` and ``mistakes`` say is held against
 what backward gives. A claim that holds at all sizes is what the mistake is consistent with. The
 numbers cannot tell more: two mistakes may give the same gradient.
 """
