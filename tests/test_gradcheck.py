@@ -145,6 +145,29 @@ def test_an_argument_without_influence_is_told() -> None:
     assert "y does not depend on w1 here, so a factor in dw1 does not show" in report.limits
 
 
+def at_the_border(x: Any) -> Any:
+    mask = np.ones(x.shape, bool)
+    mask[..., 1:-1, 1:-1] = False
+    return mask
+
+
+PLACES = {
+    "only where x is negative": lambda x: x < 0,
+    "only in the last of N": lambda x: np.arange(x.size).reshape(x.shape) >= x.size - x[0].size,
+    "only at the border of the maps": at_the_border,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_place_of_an_unknown_mistake_is_told(place: str) -> None:
+    def cube(x: Any) -> Any:
+        odd = np.where(PLACES[place](x), np.cos(np.arange(x.size)).reshape(x.shape), 1)
+        return x**3, lambda dy: 3 * x**2 * dy * odd
+
+    report = se.gradcheck(cube, shapes={"x": (3, 2, 5, 6)})
+    assert report.headline.startswith(f"dx is wrong {place}. Cause unknown")
+
+
 # Kinks.
 
 

@@ -26,7 +26,7 @@ from numpy_se.gradcheck.arguments import (
     related,
     takes,
 )
-from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, simple
+from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, places, simple
 from numpy_se.gradcheck.kinks import SMALL_STEP
 from numpy_se.gradcheck.mistakes import recognise
 from numpy_se.gradcheck.promises import is_float
@@ -54,9 +54,9 @@ class Cause:
         what = f"{listed} {'are' if titles[1:] else 'is'} wrong"
         if self.text:
             return f"{what}. Consistent with: {self.text}."
-        if self.fact:
+        if self.fact and "it wants" in self.fact:
             return f"{self.fact}."
-        return f"{what}. Cause unknown: none of the mistakes known here fits."
+        return f"{self.fact or what}. Cause unknown: none of the mistakes known here fits."
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Search:
             yield Cause(tuple(name for name in wrong if own[name] == text), text)
         for name in wrong:
             if not own[name]:
-                yield Cause((name,), "", facts.get(name, ""))
+                yield Cause((name,), "", facts.get(name, "") or self.where(name))
 
     def wrong_order(self) -> str:
         """Name the gradients in the order in which backward gives them, if it is a wrong one."""
@@ -169,6 +169,18 @@ class _Search:
             found = dict.fromkeys(text for text, left, right in claims(g) if holds(left, right))
             holding = found if holding is None else {t: None for t in holding if t in found}
         return next(iter(holding or {}), "")
+
+    def where(self, name: str) -> str:
+        """Say which entries of a gradient are wrong, if it is the same ones at every probe."""
+        number = self.names.index(name)
+        found: list[set[str]] = []
+        for sample, arguments in self.probes:
+            axes = arguments.axes[arguments.names.index(name)]
+            g = Gradient(sample, arguments.sizes, number, axes, self.y_axes)
+            if g.given.shape == g.right.shape and (shared := places(g)) is not None:
+                found.append(shared)
+        common = sorted(set.intersection(*found)) if found else []
+        return f"d{name} is wrong {' and '.join(common)}" if common else ""
 
     def mistake(self, only: str = "") -> str:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.

@@ -7,7 +7,7 @@ taken for H*W when it is 4*C.
 
 from __future__ import annotations
 
-from numpy_se.gradcheck.claims.common import Claims, Gradient, factors, holds, scaled
+from numpy_se.gradcheck.claims.common import Claims, Gradient, factors, holds, places, scaled
 from numpy_se.gradcheck.claims.shape import of_shape
 from numpy_se.gradcheck.claims.value import (
     of_constants,
@@ -17,7 +17,7 @@ from numpy_se.gradcheck.claims.value import (
     of_values,
 )
 
-__all__ = ["Claims", "Gradient", "factors", "generic", "holds", "scaled", "simple"]
+__all__ = ["Claims", "Gradient", "factors", "generic", "holds", "places", "scaled", "simple"]
 
 
 def simple(g: Gradient) -> Claims:

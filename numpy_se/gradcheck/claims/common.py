@@ -93,3 +93,23 @@ def scaled(sizes: Mapping[str, int], a: Array) -> Iterator[tuple[str, Array]]:
         yield f"is {name} times too large", a * factor
         if "/" not in name:
             yield f"is {name} times too small", a / factor
+
+
+def places(g: Gradient) -> set[str] | None:
+    """Say what the wrong entries have in common; None where all of them are wrong, or none."""
+    scale = max(np.abs(g.given).max(), np.abs(g.right).max())
+    wrong = np.abs(g.given - g.right) > CLOSE * scale
+    if not wrong.any() or wrong.all():
+        return None
+    found = set()
+    for axis, letter in enumerate(g.axes):
+        used = set(np.nonzero(wrong)[axis])
+        for index, word in ((0, "first"), (wrong.shape[axis] - 1, "last")):
+            if wrong.shape[axis] > 1 and used == {index}:
+                found.add(f"only in the {word} of {letter}")
+    for word, mask in (("negative", g.arg < 0), ("positive", g.arg > 0)):
+        if not wrong[~mask].any():
+            found.add(f"only where {g.name} is {word}")
+    if wrong.ndim == 4 and not wrong[..., 1:-1, 1:-1].any():
+        found.add("only at the border of the maps")
+    return found
