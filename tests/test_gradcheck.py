@@ -295,6 +295,10 @@ BROKEN = {
     "raises": (lambda x: (2 * x, lambda dy: dy @ np.ones(7)), "backward raises ValueError"),
     "constant": (lambda x: (2 * x, lambda dy: 2 * dy + 1e-8), "a constant 1e-08 is added to it"),
     "by its memory": (by_its_memory, "dx differs where the arrays are not contiguous"),
+    "raises on strides": (
+        lambda x: (2 * x, lambda dy: 2 * dy if dy.flags.c_contiguous else 1 / 0),
+        "where the arrays are not contiguous in memory, it raises ZeroDivisionError",
+    ),
     "another rule for float32": (
         lambda x: (x**2, lambda dy: (2 if x.itemsize == 8 else 3) * x * dy),
         "dx of float32 arguments is far from that of float64 ones",

@@ -87,7 +87,6 @@ def _separation(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
     if not batched:
         return
     half = len(ran.y) // 2
-    grads = _gradients(op(*ran.args)[1], ran.dy)
     halves = []
     for part in (slice(None, half), slice(half, None)):
         args = tuple(a[part] if i in batched else a for i, a in enumerate(ran.args))
@@ -97,7 +96,9 @@ def _separation(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
             yield f"backward of {len(args[batched[0]])} sample(s) raises {in_short(error)}"
             return
     floats = [i for i, a in enumerate(ran.args) if is_float(a)]
-    for i, title, g, a, b in zip(floats, _titles(names, ran.args), grads, *halves, strict=False):
+    for i, title, g, a, b in zip(
+        floats, _titles(names, ran.args), ran.grads, *halves, strict=False
+    ):
         if not _agree(g, np.concatenate([a, b]) if i in batched else a + b, _largest(ran)):
             way = "put together" if i in batched else "added"
             yield f"{title} of a batch differs from those of its two halves, {way}"
@@ -128,11 +129,15 @@ def _batched(op: Op, ran: Run) -> tuple[int, ...]:
 
 def _layout(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
     """Strided arguments and ``dy`` must give what contiguous ones give."""
-    y, backward = op(*(_strided(a) if is_float(a) else a for a in ran.args))
+    try:
+        y, backward = op(*(_strided(a) if is_float(a) else a for a in ran.args))
+        grads = _gradients(backward, _strided(ran.dy))
+    except Exception as error:
+        yield f"where the arrays are not contiguous in memory, it raises {in_short(error)}"
+        return
     if not _agree(ran.y, y, _largest(ran)):
         yield "y differs where the arguments are not contiguous in memory"
         return
-    grads = _gradients(backward, _strided(ran.dy))
     for title, g, wanted in zip(_titles(names, ran.args), grads, ran.grads, strict=False):
         if not _agree(wanted, g, _largest(ran)):
             yield f"{title} differs where the arrays are not contiguous in memory"

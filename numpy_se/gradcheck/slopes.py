@@ -150,8 +150,7 @@ def spread(a: Array) -> float:
 
 
 def _forward(op: Op, args: tuple[Any, ...], number: int, moved: Any) -> Any:
-    with np.errstate(all="ignore"):
-        return op(*args[:number], moved, *args[number + 1 :])[0]
+    return op(*args[:number], moved, *args[number + 1 :])[0]
 
 
 def _complex_slopes(

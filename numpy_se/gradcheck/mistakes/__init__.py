@@ -25,7 +25,6 @@ from numpy_se.gradcheck.mistakes.common import Mistakes
 class Known:
     """An operation of the package with its options, and ``mistakes(args, dy, sizes)`` in it."""
 
-    title: str
     op: Callable[..., Any]
     mistakes: Callable[..., Mistakes]
 
@@ -59,41 +58,40 @@ def _all_known() -> Iterator[Known]:
 
 def _elementary() -> Iterator[Known]:
     for op in activations.RULES:
-        yield Known(op.__name__, op, partial(activations.activation, op))
-    linear_layer = Known("linear", ops.linear, linear.linear)
+        yield Known(op, partial(activations.activation, op))
+    linear_layer = Known(ops.linear, linear.linear)
     yield linear_layer
     yield _rearranged(linear_layer, (0, 1, 2), {1})
-    yield Known("channel_scale", ops.channel_scale, linear.channel_scale)
-    yield Known("global_avg_pool", ops.global_avg_pool, pooling.global_avg_pool)
-    yield Known("global_max_pool", ops.global_max_pool, pooling.global_max_pool)
-    yield Known("softmax_cross_entropy", ops.softmax_cross_entropy, loss.softmax_cross_entropy)
+    yield Known(ops.channel_scale, linear.channel_scale)
+    yield Known(ops.global_avg_pool, pooling.global_avg_pool)
+    yield Known(ops.global_max_pool, pooling.global_max_pool)
+    yield Known(ops.softmax_cross_entropy, loss.softmax_cross_entropy)
     for size, stride in product((2, 3, 4), (1, 2, 3, 4)):
-        yield _with("max_pool2d", ops.max_pool2d, pooling.max_pool2d, size=size, stride=stride)
+        yield _with(ops.max_pool2d, pooling.max_pool2d, size=size, stride=stride)
     for stride, padding in product((1, 2, 3), (0, 1, 2, 3)):
-        yield _with("conv2d", ops.conv2d, conv.conv2d, stride=stride, padding=padding)
+        yield _with(ops.conv2d, conv.conv2d, stride=stride, padding=padding)
     for eps in (0.0, 1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1):
-        over_maps = _with("batch_norm", ops.batch_norm, norm.batch_norm, eps=eps)
+        over_maps = _with(ops.batch_norm, norm.batch_norm, eps=eps)
         yield over_maps
         yield _over_rows(over_maps)
         inference = ops.batch_norm_inference
-        yield _with("batch_norm_inference", inference, norm.batch_norm_inference, eps=eps)
+        yield _with(inference, norm.batch_norm_inference, eps=eps)
 
 
 def _blocks() -> Iterator[Known]:
     for gate in activations.RULES:
         yield Known(
-            "excite",
             partial(se.excite, gate=gate),
             partial(block, "excite", squeeze=None, gate=gate),
         )
         for squeeze in (ops.global_avg_pool, ops.global_max_pool):
             for part in (se.excitation, se.squeeze_excite):
                 mistakes = partial(block, part.__name__)
-                yield _with(part.__name__, part, mistakes, squeeze=squeeze, gate=gate)
+                yield _with(part, mistakes, squeeze=squeeze, gate=gate)
 
 
-def _with(title: str, op: Any, mistakes: Any, **options: Any) -> Known:
-    return Known(title, partial(op, **options), partial(mistakes, **options))
+def _with(op: Any, mistakes: Any, **options: Any) -> Known:
+    return Known(partial(op, **options), partial(mistakes, **options))
 
 
 def _rearranged(known: Known, order: tuple[int, ...], transposed: set[int]) -> Known:
@@ -107,7 +105,7 @@ def _rearranged(known: Known, order: tuple[int, ...], transposed: set[int]) -> K
         for cause, wrong in known.mistakes(ours(args), dy, sizes):
             yield cause, {order[k]: a.T if k in transposed else a for k, a in wrong.items()}
 
-    return Known(known.title, lambda *args: known.op(*ours(args)), mistakes)
+    return Known(lambda *args: known.op(*ours(args)), mistakes)
 
 
 def _over_rows(known: Known) -> Known:
@@ -126,4 +124,4 @@ def _over_rows(known: Known) -> Known:
         for cause, wrong in known.mistakes(ours(args), dy[:, :, None, None], sizes):
             yield cause, {k: a[:, :, 0, 0] if k == 0 else a for k, a in wrong.items()}
 
-    return Known(known.title, op, mistakes)
+    return Known(op, mistakes)
