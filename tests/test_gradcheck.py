@@ -12,6 +12,7 @@ from strategies import as_tuple, seeds
 
 import numpy_se as se
 from numpy_se.gradcheck import GradientError, from_cache, from_class, from_layer
+from numpy_se.gradcheck.kinks import right_beside
 from numpy_se.nets import tiny_net
 
 BLOCK = "N C H W, R C, C R"
@@ -205,6 +206,15 @@ def test_conventions_that_meet_in_one_point_raise_no_alarm() -> None:
     x = np.array([[[[0.5, 0.5, -1.5], [1, 1.5, 1]]], [[[1, -2, 0.5], [1, 1, -1.5]]]])
     w1 = np.array([[2.0], [-2.5]])
     assert se.gradcheck(se.squeeze_excite, x, w1, w1.T.copy()).ok
+
+
+@pytest.mark.parametrize(
+    ("op", "right"), [(relu_with(5.0), True), (lambda x: (x**3, np.negative), False)]
+)
+def test_beside_a_kink_only_the_kink_is_forgiven(op: Any, right: bool) -> None:
+    x, rng = np.array([-1.0, 0.0, 2.0]), np.random.default_rng(0)
+    direction, dy = np.array([0.0, 1.0, 0.0]), np.ones(3)
+    assert right_beside(op, (x,), 0, direction, dy, 1e-4, rng) == right
 
 
 def test_a_jump_has_no_slope_to_hold_a_gradient_to() -> None:
