@@ -21,7 +21,7 @@ import numpy as np
 
 from numpy_se.contract import Array, op, run_op
 from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
-from numpy_se.parallel import chunks, in_order
+from numpy_se.parallel import add_up, chunks, in_order
 from numpy_se.se import UnaryOp, excite
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
@@ -101,11 +101,7 @@ def squeeze_excite(
                 out += shift  # x is used twice: add both
             return dweights
 
-        dweights, *others = in_order(backward_of, list(zip(parts, kept, strict=True)))
-        for other in others:
-            for total, dw in zip(dweights, other, strict=True):
-                total += dw
-        return dx, *dweights
+        return dx, *add_up(in_order(backward_of, list(zip(parts, kept, strict=True))))
 
     return y, backward
 

@@ -27,7 +27,8 @@ from numpy_se.ops import (
     relu,
     sigmoid,
 )
-from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width, squeeze_excite
+from numpy_se.fused import squeeze_excite
+from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 
 Params: TypeAlias = dict[str, Array]
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-from numpy_se.contract import check_count
+from numpy_se.contract import Array, check_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,6 +54,14 @@ def chunks(length: int, least: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
+def by_size(length: int, nbytes: int, chunk: int) -> list[slice]:
+    """Split ``length`` items that take ``nbytes`` together into parts of at most ``chunk`` bytes.
+
+    What fits into one chunk is left whole: it is not worth the start of a thread.
+    """
+    return chunks(length, -(-nbytes // chunk)) if nbytes > chunk else [slice(0, length)]
+
+
 def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Give ``[function(item) for item in items]``, the calls shared out among the workers.
 
@@ -83,3 +91,12 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
 def _pool(count: int) -> ThreadPoolExecutor:
     """Threads that stay: starting them takes as long as a small block."""
     return ThreadPoolExecutor(count, thread_name_prefix="numpy_se")
+
+
+def add_up(shares: Sequence[Sequence[Array]]) -> list[Array]:
+    """Add the arrays of all shares up, place by place, in their order, into those of the first."""
+    totals, *others = map(list, shares)
+    for other in others:
+        for total, array in zip(totals, other, strict=True):
+            total += array
+    return totals

@@ -1,8 +1,13 @@
-"""2-D convolution, one kernel row at a time, as matrix products.
+"""2-D convolution as matrix products, in chunks that stay in the cache.
 
 The work is done on channels-last memory (N, H, W, C), where the KW neighbours that a kernel row
-needs lie next to each other: copying them out makes each kernel row one matrix product with KW*C
-terms per output. The output is that memory seen as (N, F, OH, OW).
+needs lie next to each other. Copying them out makes each kernel row one matrix product with KW*C
+terms per output; the KH rows share the copy, as each of them is a view of it. So an input is copied
+KW times and not KH*KW times. Where there are few channels, KW*C terms are too few for a fast
+product, and the whole kernel is one product. The output is that memory seen as (N, F, OH, OW).
+
+A chunk of a few samples takes all steps before the next one begins, so that its copies stay in the
+cache. The chunks can be shared among threads, see ``parallel.workers``.
 """
 
 from __future__ import annotations
@@ -13,12 +18,22 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from numpy_se.contract import Array, check_count, op
+from numpy_se.parallel import add_up, by_size, in_order
+
+CHUNK = 2**22  # bytes of copies that a chunk may make
+FEW = 32  # terms of a kernel row that are too few for a product of their own
 
 
 @op("N C H W, F C KH KW, F -> N F OH OW")
 def conv2d(
-    x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0
-) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    input_grad: bool = True,
+) -> tuple[Array, Callable[[Array], tuple[Array | None, ...]]]:
     """Correlate ``x`` with ``F`` kernels ("convolution" in the field's words: no flip).
 
         y[n,f,p,q] = b[f] + sum_cij w[f,c,i,j] * X[n,c, p*stride + i, q*stride + j]
@@ -44,46 +59,60 @@ def conv2d(
 
     x (N, C, H, W), w (F, C, KH, KW), b (F,) or None give y (N, F, OH, OW) with
     OH = (H + 2*padding - KH) // stride + 1, likewise OW.
+    With ``input_grad=False``, ``x`` is data such as images: dx is not computed, it is None.
     Raises ValueError when the kernel does not fit into the padded map. Keeps ``x`` and ``w``.
     """
     check_count("conv2d", "stride", stride, at_least=1)
     check_count("conv2d", "padding", padding, at_least=0)
     height, width = x.shape[2] + 2 * padding, x.shape[3] + 2 * padding
-    kh, kw = w.shape[2:]
+    (n, c), (f, _, kh, kw) = x.shape[:2], w.shape
     if kh > height or kw > width:
         raise ValueError(
             f"conv2d: w has kernels of {kh} x {kw}; it wants at most {height} x {width}, "
             f"the map of x {x.shape} with padding {padding}"
         )
-    n, f, oh, ow = len(x), len(w), (height - kh) // stride + 1, (width - kw) // stride + 1
+    oh, ow = (height - kh) // stride + 1, (width - kw) // stride + 1
+    # What one sample needs: copies of it and of dy, or a dw of its own.
+    entries = kw * max((height + kh) * width * max(c, f), c * f)
+    parts = by_size(n, n * entries * x.itemsize, CHUNK)
+    y = np.empty((n, oh, ow, f), x.dtype)
 
-    def input_columns() -> list[Array]:
-        canvas = _on_canvas(x, (height, width), (padding, padding))
+    def input_columns(part: slice) -> list[Array]:
+        canvas = _on_canvas(x[part], (height, width), (padding, padding))
         return _columns(canvas, kh, kw, stride)
 
-    y = _correlate(input_columns(), w)  # (N, OH*OW, F)
-    if b is not None:
-        y += b
+    def forward(part: slice) -> None:
+        _correlate(input_columns(part), w, y[part].reshape(-1, oh * ow, f))
+        if b is not None:
+            image_rows = y[part].reshape(-1, oh, ow * f)
+            image_rows += np.tile(b, ow)  # rows of F entries would be short for a loop each
 
-    def backward(dy: Array) -> tuple[Array, ...]:
-        spread = _on_canvas(dy, (height + kh - 1, width + kw - 1), (kh - 1, kw - 1), stride)
-        within = spread[:, padding : len(spread[0]) - padding, padding : spread.shape[2] - padding]
+    in_order(forward, parts)
+
+    def backward(dy: Array) -> tuple[Array | None, ...]:
+        dx = np.empty((n, *x.shape[2:], c), x.dtype) if input_grad else None
         turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, F, KH, KW)
-        dx = _correlate(_columns(within, kh, kw), turned)  # (N, H*W, C)
 
-        dy = np.moveaxis(dy, 1, 3).reshape(n, oh * ow, f)  # (N, OH*OW, F)
-        dw = np.stack([(row.swapaxes(1, 2) @ dy).sum(axis=0) for row in input_columns()])
-        dw = dw.reshape(kh, kw, -1, f).transpose(3, 2, 0, 1)  # (KH, KW*C, F) -> (F, C, KH, KW)
+        def backward_of(part: slice) -> list[Array]:
+            if dx is not None:
+                size, corner = (height + kh - 1, width + kw - 1), (kh - 1, kw - 1)
+                spread = _on_canvas(dy[part], size, corner, stride)
+                within = spread[:, padding : size[0] - padding, padding : size[1] - padding]
+                maps = dx[part]
+                _correlate(_columns(within, kh, kw), turned, maps.reshape(len(maps), -1, c))
 
-        dx = _channels_first(dx, x.shape[2:])  # (N, C, H, W)
-        return (dx, dw) if b is None else (dx, dw, dy.sum(axis=(0, 1)))  # db: (F,)
+            pixels = np.moveaxis(dy[part], 1, 3).reshape(-1, oh * ow, f)
+            columns = input_columns(part)
+            dw = np.stack([(column.swapaxes(1, 2) @ pixels).sum(axis=0) for column in columns])
+            db = np.ones(pixels.size // f, dy.dtype) @ pixels.reshape(-1, f)  # faster than sum
+            return [dw, db]
 
-    return _channels_first(y, (oh, ow)), backward
+        dw, db = add_up(in_order(backward_of, parts))
+        dw = dw.reshape(kh, kw, c, f).transpose(3, 2, 0, 1)  # (F, C, KH, KW)
+        gradients = None if dx is None else np.moveaxis(dx, 3, 1), dw
+        return gradients if b is None else (*gradients, db)
 
-
-def _channels_first(a: Array, size: tuple[int, ...]) -> Array:
-    """See (N, H*W, C) as (N, C, H, W)."""
-    return np.moveaxis(a.reshape(len(a), *size, -1), 3, 1)
+    return np.moveaxis(y, 3, 1), backward
 
 
 def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int], step: int = 1) -> Array:
@@ -95,23 +124,26 @@ def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int], step: i
 
 
 def _columns(canvas: Array, kh: int, kw: int, stride: int = 1) -> list[Array]:
-    """For each kernel row, the KW*C inputs of every output: KH arrays (N, OH*OW, KW*C).
+    """Gather the inputs of every output: for each kernel row one array (N, OH*OW, KW*C).
 
-    All are cut from one copy, which repeats each input KW times and not KH*KW times. For stride 1
-    they are views of it.
+    All are cut from one copy; for stride 1 they are views of it. Where there are few channels, one
+    array (N, OH*OW, KH*KW*C) for the whole kernel.
     """
+    n, h, w, c = canvas.shape
+    oh, ow = (h - kh) // stride + 1, (w - kw) // stride + 1
+    if kw * c < FEW:
+        windows = sliding_window_view(canvas, (kh, kw), axis=(1, 2))[:, ::stride, ::stride]
+        taps = np.ascontiguousarray(windows.transpose(0, 4, 5, 3, 1, 2))  # (N, KH, KW, C, OH, OW)
+        return [taps.reshape(n, -1, oh * ow).swapaxes(1, 2)]
     windows = sliding_window_view(canvas, kw, axis=2)[:, :, ::stride]  # (N, H, OW, C, KW)
     taps = np.ascontiguousarray(windows.swapaxes(3, 4))  # (N, H, OW, KW, C)
-    n, h, _, _, c = taps.shape
     last = h - kh + 1
-    return [taps[:, i : i + last : stride].reshape(n, -1, kw * c) for i in range(kh)]
+    return [taps[:, i : i + last : stride].reshape(n, oh * ow, kw * c) for i in range(kh)]
 
 
-def _correlate(columns: list[Array], w: Array) -> Array:
-    """Multiply the columns by the kernel, row by row, and add up: (N, OH*OW, F)."""
-    f, c, _, kw = w.shape
-    rows = w.transpose(2, 3, 1, 0).reshape(-1, kw * c, f)  # (KH, KW*C, F)
-    y: Array = columns[0] @ rows[0]
-    for column, row in zip(columns[1:], rows[1:], strict=True):
-        y += column @ row
-    return y
+def _correlate(columns: list[Array], w: Array, out: Array) -> None:
+    """Multiply the columns by their part of the kernel, and add up into ``out`` (N, OH*OW, F)."""
+    kernel = w.transpose(2, 3, 1, 0).reshape(len(columns), -1, len(w))  # (KH, KW*C, F)
+    np.matmul(columns[0], kernel[0], out=out)
+    for column, part in zip(columns[1:], kernel[1:], strict=True):
+        out += column @ part

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
+from numpy_se.parallel import by_size, in_order
+
+CHUNK = 2**20  # bytes of y in a chunk: it stays in the cache
 
 
 @op("N C H W -> N C")
@@ -89,23 +92,42 @@ def max_pool2d(
         )
     oh, ow = (h - size) // stride + 1, (w - size) // stride + 1
 
-    # One strided view of x for each position in the window, in reading order.
-    positions = [
+    # Where the candidates of all windows lie, for each place in the window, in reading order.
+    places = [
         np.s_[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
         for i in range(size)
         for j in range(size)
     ]
-    y = np.copy(x[positions[0]])  # (N, C, OH, OW)
+    y = np.empty_like(x[places[0]])  # (N, C, OH, OW), in the layout of x
     winner = np.zeros_like(y, dtype=np.min_scalar_type(size * size))
-    for number, position in enumerate(positions[1:], start=1):
-        candidate = x[position]  # (N, C, OH, OW)
-        np.copyto(winner, number, where=candidate > y)  # strict: the first maximum stays
-        np.maximum(y, candidate, out=y)
+    parts = by_size(len(x), y.nbytes, CHUNK)
+
+    def forward(part: slice) -> None:
+        best, number_of_best = y[part], winner[part]
+        best[...] = x[part][places[0]]
+        for number, place in enumerate(places[1:], start=1):
+            candidate = np.copy(x[part][place])  # what follows is faster on neighbours in memory
+            won = candidate > best  # strict: the first maximum stays
+            # A later winner has a larger number. This is faster than to write where ``won``.
+            np.maximum(number_of_best, won * winner.dtype.type(number), out=number_of_best)
+            np.maximum(best, candidate, out=best)
+
+    in_order(forward, parts)
 
     def backward(dy: Array) -> Array:
-        dx = np.zeros_like(dy, shape=shape)  # (N, C, H, W)
-        for number, position in enumerate(positions):
-            dx[position] += dy * (winner == number)  # += as windows may overlap
+        dx = np.zeros_like(winner, dy.dtype, shape=shape)  # (N, C, H, W), in the layout of x
+
+        def backward_of(part: slice) -> None:
+            upstream = np.empty_like(winner[part], dy.dtype)  # in the layout of x, too
+            upstream[...] = dy[part]
+            for number, place in enumerate(places):
+                won = upstream * (winner[part] == number)
+                if stride < size:  # windows overlap
+                    dx[part][place] += won
+                else:
+                    dx[part][place] = won
+
+        in_order(backward_of, parts)
         return dx
 
     return y, backward
