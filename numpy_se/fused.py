@@ -151,15 +151,15 @@ class _ChannelsLast:
 
     def empty(self, n: int, dtype: Any) -> Array:
         """As ``_ChannelsFirst.empty``."""
-        return np.moveaxis(np.empty((n, self.h, self.w, self.c), dtype), 3, 1)
+        return np.empty((n, self.h, self.w, self.c), dtype).transpose(0, 3, 1, 2)
 
     def rows(self, a: Array) -> Array:
         """As ``_ChannelsFirst.rows``."""
-        return np.moveaxis(a, 1, 3).reshape(len(a), self.h, -1)
+        return a.transpose(0, 2, 3, 1).reshape(len(a), self.h, -1)
 
     def spread(self, s: Array) -> Array:
         """As ``_ChannelsFirst.spread``; the gates are repeated along one row."""
-        return np.tile(s, self.w)[:, None, :]
+        return s[:, None].repeat(self.w, axis=1).reshape(len(s), 1, -1)
 
     def total(self, rows: Array) -> Array:
         """As ``_ChannelsFirst.total``."""

@@ -50,7 +50,10 @@ class Layer(Protocol):
 
 @dataclass(frozen=True)
 class Conv2d:
-    """``conv2d`` from ``channels`` to ``filters`` channels. Parameters: w, b."""
+    """``conv2d`` from ``channels`` to ``filters`` channels. Parameters: w, b.
+
+    With ``input_grad=False``, as the first layer on data, it gives None for dx and saves its time.
+    """
 
     channels: int
     filters: int
@@ -58,6 +61,7 @@ class Conv2d:
     stride: int = 1
     padding: int = 1
     bias: bool = True
+    input_grad: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,7 +73,8 @@ class Conv2d:
         return dict(zip(self.names, arrays, strict=False))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(self, conv2d, params, x, stride=self.stride, padding=self.padding)
+        options = {"stride": self.stride, "padding": self.padding, "input_grad": self.input_grad}
+        return _apply(self, conv2d, params, x, **options)
 
 
 @dataclass(frozen=True)
@@ -256,15 +261,18 @@ class Residual(Sequential):
         return y, backward
 
 
-def tiny_net(ratio: float | None = 4, classes: int = 10) -> Sequential:
+def tiny_net(
+    ratio: float | None = 4, classes: int = 10, *, input_grad: bool = True
+) -> Sequential:
     """Build a conv net for 28 x 28 digits: three stages of 16, 32 and 64 channels.
 
     Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
-    classifies. With ``ratio=None`` the same net without SE.
+    classifies. With ``ratio=None`` the same net without SE. With ``input_grad=False`` it does not
+    compute the gradient of the images, which training has no use for: dx is None.
     Raises ValueError when a stage has fewer channels than ``ratio``.
     """
     net = Sequential(
-        conv1=Conv2d(1, 16),  # (N, 16, 28, 28)
+        conv1=Conv2d(1, 16, input_grad=input_grad),  # (N, 16, 28, 28)
         relu1=Apply(relu),
         pool1=Apply(max_pool2d, size=2),  # (N, 16, 14, 14)
         conv2=Conv2d(16, 32),  # (N, 32, 14, 14)

@@ -94,9 +94,9 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 
 def add_up(shares: Sequence[Sequence[Array]]) -> list[Array]:
-    """Add the arrays of all shares up, place by place, in their order, into those of the first."""
+    """Add up the arrays of all shares, place by place, in their order; those of the first change."""
     totals, *others = map(list, shares)
     for other in others:
-        for total, array in zip(totals, other, strict=True):
-            total += array
+        for place, array in enumerate(other):
+            totals[place] += array
     return totals

@@ -119,6 +119,7 @@ def squeeze_excite(
     x (N, C, H, W), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give y (N, C, H, W).
     ``squeeze`` and ``gate`` as in ``excitation``. ``backward`` gives (dx, dw1, dw2), then db1 and
     db2 where the biases were given. Keeps ``x``, the weights, and arrays of size (N, C) and below.
+    ``backward`` makes a second array as large as ``x`` for the squeeze path; ``fused`` does not.
     """
     s, back_gates = excitation(x, w1, w2, b1, b2, squeeze=squeeze, gate=gate)  # (N, C)
     y, back_scale = channel_scale(x, s)  # (N, C, H, W)

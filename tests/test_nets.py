@@ -75,7 +75,7 @@ def test_an_se_block_after_any_layer_in_one_line() -> None:
     conv, _ = se.conv2d(x, params["conv.w"], params["conv.b"], padding=1)
     weights = (params[f"se.{key}"] for key in ("w1", "w2", "b1", "b2"))
     want = se.relu(se.squeeze_excite(conv, *weights)[0])[0]
-    np.testing.assert_array_equal(net(params, x)[0], want)
+    np.testing.assert_allclose(net(params, x)[0], want, rtol=1e-12)
 
 
 def test_after_refuses_wrong_names() -> None:

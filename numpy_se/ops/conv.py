@@ -85,7 +85,7 @@ def conv2d(
         _correlate(input_columns(part), w, y[part].reshape(-1, oh * ow, f))
         if b is not None:
             image_rows = y[part].reshape(-1, oh, ow * f)
-            image_rows += np.tile(b, ow)  # rows of F entries would be short for a loop each
+            image_rows += b[None].repeat(ow, axis=0).reshape(-1)  # rows of F entries would be short for a loop each
 
     in_order(forward, parts)
 
@@ -95,13 +95,13 @@ def conv2d(
 
         def backward_of(part: slice) -> list[Array]:
             if dx is not None:
-                size, corner = (height + kh - 1, width + kw - 1), (kh - 1, kw - 1)
-                spread = _on_canvas(dy[part], size, corner, stride)
-                within = spread[:, padding : size[0] - padding, padding : size[1] - padding]
+                # D without the padding, which needs no gradient.
+                size = (x.shape[2] + kh - 1, x.shape[3] + kw - 1)
+                spread = _on_canvas(dy[part], size, (kh - 1 - padding, kw - 1 - padding), stride)
                 maps = dx[part]
-                _correlate(_columns(within, kh, kw), turned, maps.reshape(len(maps), -1, c))
+                _correlate(_columns(spread, kh, kw), turned, maps.reshape(len(maps), -1, c))
 
-            pixels = np.moveaxis(dy[part], 1, 3).reshape(-1, oh * ow, f)
+            pixels = dy[part].transpose(0, 2, 3, 1).reshape(-1, oh * ow, f)
             columns = input_columns(part)
             dw = np.stack([(column.swapaxes(1, 2) @ pixels).sum(axis=0) for column in columns])
             db = np.ones(pixels.size // f, dy.dtype) @ pixels.reshape(-1, f)  # faster than sum
@@ -109,17 +109,27 @@ def conv2d(
 
         dw, db = add_up(in_order(backward_of, parts))
         dw = dw.reshape(kh, kw, c, f).transpose(3, 2, 0, 1)  # (F, C, KH, KW)
-        gradients = None if dx is None else np.moveaxis(dx, 3, 1), dw
+        gradients = None if dx is None else dx.transpose(0, 3, 1, 2), dw
         return gradients if b is None else (*gradients, db)
 
-    return np.moveaxis(y, 3, 1), backward
+    return y.transpose(0, 3, 1, 2), backward
 
 
 def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int], step: int = 1) -> Array:
-    """Lay (N, C, H, W) on channels-last zeros, from ``corner`` on, every ``step`` pixels."""
-    (n, c, h, w), (top, left) = a.shape, corner
-    canvas = np.zeros((n, *size, c), a.dtype)
-    canvas[:, top : top + step * h : step, left : left + step * w : step] = np.moveaxis(a, 1, 3)
+    """Lay (N, C, H, W) on channels-last zeros, from ``corner`` on, every ``step`` pixels.
+
+    What lies beside the canvas is left out; the corner may.
+    """
+
+    def within(start: int, length: int, size: int) -> tuple[slice, slice]:
+        first = max(0, -(start // step))
+        last = min(length, (size - 1 - start) // step + 1)
+        return slice(start + first * step, start + last * step, step), slice(first, last)
+
+    canvas = np.zeros((len(a), *size, a.shape[1]), a.dtype)
+    rows, source_rows = within(corner[0], a.shape[2], size[0])
+    columns, source_columns = within(corner[1], a.shape[3], size[1])
+    canvas[:, rows, columns] = a[:, :, source_rows, source_columns].transpose(0, 2, 3, 1)
     return canvas
 
 
@@ -135,8 +145,8 @@ def _columns(canvas: Array, kh: int, kw: int, stride: int = 1) -> list[Array]:
         windows = sliding_window_view(canvas, (kh, kw), axis=(1, 2))[:, ::stride, ::stride]
         taps = np.ascontiguousarray(windows.transpose(0, 4, 5, 3, 1, 2))  # (N, KH, KW, C, OH, OW)
         return [taps.reshape(n, -1, oh * ow).swapaxes(1, 2)]
-    windows = sliding_window_view(canvas, kw, axis=2)[:, :, ::stride]  # (N, H, OW, C, KW)
-    taps = np.ascontiguousarray(windows.swapaxes(3, 4))  # (N, H, OW, KW, C)
+    windows = sliding_window_view(canvas.reshape(n, h, w * c), kw * c, axis=2)
+    taps = np.ascontiguousarray(windows[:, :, :: stride * c])  # (N, H, OW, KW*C)
     last = h - kh + 1
     return [taps[:, i : i + last : stride].reshape(n, oh * ow, kw * c) for i in range(kh)]
 

@@ -46,9 +46,9 @@ def flatten(x: Array) -> tuple[Array, Callable[[Array], Array]]:
     x (N, C, H, W) gives y (N, C*H*W). Keeps only the shape of ``x``.
     """
     shape = x.shape
-    y = x.reshape(len(x), -1).copy()  # (N, C*H*W)
+    y = x.copy(order="C").reshape(len(x), -1)  # (N, C*H*W)
 
     def backward(dy: Array) -> Array:
-        return dy.reshape(shape).copy()  # (N, C, H, W)
+        return dy.copy(order="C").reshape(shape)  # (N, C, H, W)
 
     return y, backward

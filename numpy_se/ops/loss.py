@@ -38,11 +38,12 @@ def softmax_cross_entropy(
             f"they want 0 to {k - 1}, as logits has {k} columns"
         )
     rows = np.arange(n)
-    shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K)
-    exp = np.exp(shifted)  # (N, K)
-    total = exp.sum(axis=1, keepdims=True)  # (N, 1)
-    loss: np.floating[Any] = (np.log(total[:, 0]) - shifted[rows, labels]).mean()
-    p = exp / total  # (N, K)
+    p = logits - logits.max(axis=1, keepdims=True)  # (N, K), not p yet
+    at_label = p[rows, labels]  # (N,)
+    np.exp(p, out=p)
+    total = p.sum(axis=1, keepdims=True)  # (N, 1)
+    loss: np.floating[Any] = (np.log(total[:, 0]) - at_label).mean()
+    p /= total
 
     def backward(dloss: float | np.floating[Any]) -> Array:
         dlogits: Array = p.copy()  # (N, K)

@@ -18,6 +18,11 @@ def _channel_sum(a: Array) -> Array:
     return total
 
 
+def _channel_dot(a: Array, b: Array) -> Array:
+    total: Array = np.einsum("nchw,nchw->nc", a, b).sum(axis=0)  # makes no array for the product
+    return total
+
+
 @op("N C H W, C, C -> N C H W")
 def batch_norm(
     x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
@@ -51,18 +56,20 @@ def batch_norm(
     if count == 1:
         raise ValueError(f"batch_norm: x has shape {x.shape}; it wants N*H*W of at least 2")
     mean = _per_channel(_channel_sum(x) / count)  # (C, 1, 1)
-    centred = x - mean  # (N, C, H, W)
-    variance = _channel_sum(centred * centred) / count  # (C,)
+    xhat = x - mean  # (N, C, H, W), not scaled yet
+    variance = _channel_dot(xhat, xhat) / count  # (C,)
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
-    xhat = centred * _per_channel(scale)  # (N, C, H, W)
-    y = xhat * _per_channel(gamma) + _per_channel(beta)  # (N, C, H, W)
+    xhat *= _per_channel(scale)
+    y = xhat * _per_channel(gamma)  # (N, C, H, W)
+    y += _per_channel(beta)
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
-        dgamma = _channel_sum(dy * xhat)  # (C,)
+        dgamma = _channel_dot(dy, xhat)  # (C,)
         dbeta = _channel_sum(dy)  # (C,)
-        through_m = _per_channel(dbeta / count)  # (C, 1, 1)
-        through_v = xhat * _per_channel(dgamma / count)  # (N, C, H, W)
-        dx = _per_channel(gamma * scale) * (dy - through_m - through_v)
+        dx = xhat * _per_channel(-dgamma / count)  # through v: (N, C, H, W)
+        dx -= _per_channel(dbeta / count)  # through m
+        dx += dy  # direct
+        dx *= _per_channel(gamma * scale)
         return dx, dgamma, dbeta
 
     return y, backward
@@ -90,12 +97,15 @@ def batch_norm_inference(
     if (variance < 0).any():
         raise ValueError(f"batch_norm_inference: variance is {variance}; none may be negative")
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
-    y = (x - _per_channel(mean)) * _per_channel(gamma * scale) + _per_channel(beta)
+    y = x - _per_channel(mean)  # (N, C, H, W)
+    y *= _per_channel(gamma * scale)
+    y += _per_channel(beta)
 
     def backward(dy: Array) -> tuple[Array, Array, Array, Array, Array]:
-        dx = dy * _per_channel(gamma * scale)  # (N, C, H, W)
+        centred = x - _per_channel(mean)  # (N, C, H, W)
+        dgamma = _channel_dot(dy, centred) * scale  # (C,)
         dbeta = _channel_sum(dy)  # (C,)
-        dgamma = _channel_sum(dy * (x - _per_channel(mean))) * scale  # (C,)
+        dx = np.multiply(dy, _per_channel(gamma * scale), out=centred)  # its room is free
         dmean = -gamma * scale * dbeta  # (C,)
         dvariance = -gamma * scale**2 / 2 * dgamma  # (C,)
         return dx, dgamma, dbeta, dmean, dvariance

@@ -9,7 +9,7 @@ import numpy as np
 from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import by_size, in_order
 
-CHUNK = 2**20  # bytes of y in a chunk: it stays in the cache
+CHUNK = 2**20  # bytes of a chunk: it stays in the cache
 
 
 @op("N C H W -> N C")
@@ -50,9 +50,15 @@ def global_max_pool(x: Array) -> tuple[Array, Callable[[Array], Array]]:
     Source: the paper's ablation of the squeeze, Table 11.
     """
     shape = n, c, h, w = x.shape
-    pixels = x.reshape(n, c, h * w)  # (N, C, H*W)
-    winner = pixels.argmax(axis=2)[:, :, None]  # (N, C, 1)
-    z = np.take_along_axis(pixels, winner, axis=2)[:, :, 0]  # (N, C)
+    z = np.empty((n, c), x.dtype)
+    winner = np.empty((n, c, 1), np.intp)
+
+    def forward(part: slice) -> None:
+        pixels = x[part].reshape(-1, c, h * w)  # (N, C, H*W), a copy where x is channels last
+        winner[part] = pixels.argmax(axis=2, keepdims=True)
+        z[part] = np.take_along_axis(pixels, winner[part], axis=2)[:, :, 0]
+
+    in_order(forward, by_size(n, x.nbytes, CHUNK))
 
     def backward(dz: Array) -> Array:
         dx = np.zeros((n, c, h * w), dz.dtype)  # (N, C, H*W)

@@ -11,14 +11,15 @@ import numpy as np
 
 from numpy_se.contract import Array, IntArray, check_count
 from numpy_se.data import ByteArray, Digits
-from numpy_se.nets import Layer
+from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
+from numpy_se.parallel import add_up, chunks, in_order, workers
 from numpy_se.train.checkpoint import State
 from numpy_se.train.progress import Progress
 
 RULE = SGD(momentum=0.9, weight_decay=5e-4)
-EVALUATION_BATCH = 500
+MICROBATCH = 64  # images that go through a net at a time: their maps stay in the cache
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,22 @@ class Options:
 
     ``epochs`` passes over the training set; None stands for 100,000 / images, rounded up, at least
     5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first
-    parameters and the order of the images.
+    parameters and the order of the images. ``workers`` is the number of threads that share each
+    batch; the same number gives the same bits.
     """
 
     epochs: int | None = None
     batch_size: int = 64
     lr: float = 0.05
     seed: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs is not None:
             check_count("options", "epochs", self.epochs, at_least=1)
         check_count("options", "batch_size", self.batch_size, at_least=1)
         check_count("options", "seed", self.seed, at_least=0)
+        check_count("options", "workers", self.workers, at_least=1)
         if not 0 < self.lr < math.inf:
             raise ValueError(f"options: lr is {self.lr}; it wants a positive number")
 
@@ -71,6 +75,32 @@ def initial_state(
     )
 
 
+def loss_and_grads(
+    net: Layer, params: Mapping[str, Array], x: Array, labels: IntArray
+) -> tuple[float, Params]:
+    """Compute the mean loss of a batch, and the gradients of ``params``.
+
+    The batch goes through the net in parts, forward and backward, so that the maps of a part stay
+    in the cache and ``parallel.workers`` can share the parts. The mean over N samples is the sum of
+    the means over parts, each times its share n/N, and so are its gradients. They are summed in the
+    order of the parts.
+
+    x (N, C, H, W), labels (N,). A layer that mixes the samples of a batch, such as batch
+    normalisation, sees those of one part: at most 64, and fewer with several workers.
+    """
+
+    def share(part: slice) -> list[Array]:
+        logits, backward_net = net(params, x[part])
+        loss, backward_loss = softmax_cross_entropy(logits, labels[part])
+        weight = len(logits) / len(x)
+        _, grads = backward_net(backward_loss(weight))
+        return [weight * loss, *(grads[name] for name in params)]
+
+    parts = chunks(len(x), math.ceil(len(x) / MICROBATCH))
+    loss, *grads = add_up(in_order(share, parts))
+    return float(loss), dict(zip(params, grads, strict=True))
+
+
 def training(
     net: Layer, digits: Digits, options: Options, rule: Rule, state: State
 ) -> Iterator[State]:
@@ -95,12 +125,11 @@ def training(
             rows = order[start : start + options.batch_size]
             x, labels = digits.inputs(digits.train_images[rows]), digits.train_labels[rows]
 
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
-                logits, backward_net = net(state.params, x)
-                loss, backward_loss = softmax_cross_entropy(logits, labels)
-                if not np.isfinite(loss):
+            quiet = np.errstate(over="ignore", invalid="ignore")  # the loss tells
+            with workers(options.workers), quiet:
+                loss, grads = loss_and_grads(net, state.params, x, labels)
+                if not math.isfinite(loss):
                     raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
-                _, grads = backward_net(backward_loss(1.0))
                 lr = one_cycle(state.step, steps, options.lr)
                 params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
 
@@ -114,8 +143,8 @@ def training(
 
 def predict(net: Layer, params: Mapping[str, Array], digits: Digits, images: ByteArray) -> IntArray:
     """Compute the most likely label (N,) of each image (N, 1, 28, 28) of uint8."""
-    batches = range(0, len(images), EVALUATION_BATCH)
-    logits = [net(params, digits.inputs(images[i : i + EVALUATION_BATCH]))[0] for i in batches]
+    parts = chunks(len(images), math.ceil(len(images) / MICROBATCH))
+    logits = in_order(lambda part: net(params, digits.inputs(images[part]))[0], parts)
     labels: IntArray = np.concatenate(logits).argmax(axis=1)
     return labels
 
