@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import add_up, by_size, in_order
 
-CHUNK = 2**22  # bytes of copies that a chunk may make
+CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
 FEW = 32  # terms of a kernel row that are too few for a product of their own
 
 

@@ -1,0 +1,78 @@
+"""Work in chunks: neither their size nor the workers change results, and memory has a bound."""
+
+import tracemalloc
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from cases import PRIMITIVES, Case
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import arguments, as_tuple, seeds
+
+import numpy_se as se
+from numpy_se.ops import conv, pooling
+from numpy_se.parallel import workers
+
+CHUNKED = (se.conv2d, se.max_pool2d, se.global_max_pool)
+SCRATCH = 2**23  # bytes that an operation may take beside what it gives and keeps
+SIZES = {"N": 64, "C": 16, "H": 64, "W": 64, "F": 16, "KH": 3, "KW": 3, "I": 2048, "O": 2048}
+MAP = (64, 16, 64, 64)  # 16 MiB of float32
+# What an operation says that it keeps, apart from its arguments and y: bytes for each byte of x.
+KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4, se.batch_norm: 1}
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in PRIMITIVES if case.op in CHUNKED], ids=lambda case: case.title
+)
+@given(data=st.data(), count=st.integers(1, 3), chunk=st.sampled_from([1, 2**9]), seed=seeds)
+def test_chunks_and_workers_change_nothing(
+    case: Case, data: Any, count: int, chunk: int, seed: int
+) -> None:
+    args = data.draw(arguments(case))
+
+    def results() -> list[Any]:
+        y, backward = case(*args)
+        return [y, *as_tuple(backward(np.random.default_rng(seed).standard_normal(y.shape)))]
+
+    whole = results()
+    with (
+        mock.patch.object(conv, "CHUNK", chunk),
+        mock.patch.object(pooling, "CHUNK", chunk),
+        workers(count),
+    ):
+        first, second = results(), results()
+    for result, again, want in zip(first, second, whole, strict=True):
+        np.testing.assert_array_equal(result, again)
+        np.testing.assert_allclose(result, want, rtol=1e-12, atol=1e-12)
+
+
+@mock.patch.object(conv, "CHUNK", SCRATCH // 4)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
+def test_memory_is_the_results_and_little_more(case: Case, channels_last: bool) -> None:
+    if case.op is se.softmax_cross_entropy:
+        pytest.skip("its arrays have a row for each sample and are small")
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> Any:
+        array = rng.random(shape, np.float32)
+        last = channels_last and len(shape) == 4
+        return np.moveaxis(np.moveaxis(array, 1, 3).copy(), 3, 1) if last else array
+
+    terms = [term.split() for term in case.op.signature.split("->")[0].split(",")]
+    args = [draw(*(MAP if t == ["..."] else (SIZES[axis] for axis in t))) for t in terms]
+    x, keeps = args[0], KEPT.get(case.op, 0)
+    tracemalloc.start()
+    y, backward = case(*args)
+    kept, peak = tracemalloc.get_traced_memory()
+    assert kept < y.nbytes + keeps * x.nbytes + 2**16
+    assert peak < y.nbytes + keeps * x.nbytes + SCRATCH
+    dy = draw(*y.shape)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    grads = as_tuple(backward(dy))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < before + sum(grad.nbytes for grad in grads) + SCRATCH
