@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from numpy_se.contract import Array, run_op
+from numpy_se.fused import squeeze_excite
 from numpy_se.ops import (
     add,
     conv2d,
@@ -27,7 +28,6 @@ from numpy_se.ops import (
     relu,
     sigmoid,
 )
-from numpy_se.fused import squeeze_excite
 from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 
 Params: TypeAlias = dict[str, Array]
@@ -261,9 +261,7 @@ class Residual(Sequential):
         return y, backward
 
 
-def tiny_net(
-    ratio: float | None = 4, classes: int = 10, *, input_grad: bool = True
-) -> Sequential:
+def tiny_net(ratio: float | None = 4, classes: int = 10, *, input_grad: bool = True) -> Sequential:
     """Build a conv net for 28 x 28 digits: three stages of 16, 32 and 64 channels.
 
     Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer

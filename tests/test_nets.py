@@ -88,6 +88,18 @@ def test_after_refuses_wrong_names() -> None:
         net.after("conv", conv=SqueezeExcite(8, 2))
 
 
+def test_a_net_on_data_leaves_the_gradient_of_its_input_out() -> None:
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 1, 28, 28)), rng.standard_normal((2, 10))
+    params = tiny_net().init(rng, np.float64)
+    dx, grads = tiny_net()(params, x)[1](dy)
+    no_dx, same = tiny_net(input_grad=False)(params, x)[1](dy)
+    assert dx.shape == x.shape
+    assert no_dx is None
+    for name, grad in grads.items():
+        np.testing.assert_array_equal(same[name], grad)
+
+
 def test_nets_nest() -> None:
     stage = Sequential(conv=Conv2d(2, 4), se=SqueezeExcite(4, 2))
     net = Sequential(first=stage, pool=Apply(se.global_avg_pool), last=Linear(4, 3))

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from digits_on_disk import TRAIN, contents, register, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import numpy_se as se
 from numpy_se import data
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import class_means, class_range, class_separation, collect_gates
 from numpy_se.nets import tiny_net
 from numpy_se.optim import Adam, one_cycle
+from numpy_se.parallel import workers
 from numpy_se.train import DivergedError, Options, State, initial_state, predict, train, training
 from numpy_se.train import run as run_module
 from numpy_se.train.__main__ import main
@@ -31,7 +34,7 @@ from numpy_se.train.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from numpy_se.train.loop import RULE
+from numpy_se.train.loop import RULE, loss_and_grads
 
 OPTIONS = Options(epochs=3, batch_size=16, lr=0.05, seed=3)
 
@@ -72,9 +75,55 @@ def test_training_learns(digits: data.Digits, capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("ratio", [4, None])
-def test_the_same_seed_gives_the_same_bits(digits: data.Digits, ratio: Any) -> None:
-    first, second = (train(tiny_net(ratio), digits, OPTIONS, progress=False) for _ in range(2))
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_same_seed_and_workers_give_the_same_bits(
+    digits: data.Digits, ratio: Any, count: int
+) -> None:
+    options = replace(OPTIONS, workers=count)
+    first, second = (train(tiny_net(ratio), digits, options, progress=False) for _ in range(2))
     assert_same(first, second)
+
+
+@settings(max_examples=20)
+@given(
+    images=st.integers(1, 12),
+    microbatch=st.integers(1, 12),
+    count=st.integers(1, 4),
+    ratio=st.sampled_from([4, None]),
+    seed=st.integers(0, 99),
+)
+def test_gradients_of_the_parts_sum_to_those_of_the_batch(
+    images: int, microbatch: int, count: int, ratio: Any, seed: int
+) -> None:
+    net, rng = tiny_net(ratio), np.random.default_rng(seed)
+    params = net.init(rng, np.float64)
+    x, labels = rng.standard_normal((images, 1, 28, 28)), rng.integers(0, 10, images)
+    logits, backward = net(params, x)
+    loss, backward_loss = se.softmax_cross_entropy(logits, labels)
+    _, grads = backward(backward_loss(1.0))
+    with mock.patch("numpy_se.train.loop.MICROBATCH", microbatch), workers(count):
+        loss_of_parts, grads_of_parts = loss_and_grads(net, params, x, labels)
+    assert loss_of_parts == pytest.approx(loss, rel=1e-12)
+    assert list(grads_of_parts) == list(params)
+    for name, grad in grads_of_parts.items():
+        scale = np.abs(grads[name]).max()
+        np.testing.assert_allclose(grad, grads[name], rtol=1e-10, atol=1e-12 * scale)
+
+
+def test_workers_change_a_run_by_rounding_only(digits: data.Digits) -> None:
+    one, two = (
+        train(tiny_net(), digits, replace(OPTIONS, workers=count), progress=False)
+        for count in (1, 2)
+    )
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-3)
+
+
+def test_a_run_goes_on_with_another_number_of_workers(folder: Path, capsys: Any) -> None:
+    _, out = run("--workers", "2")
+    assert json.loads((out / "history.json").read_text())["settings"]["workers"] == 2
+    assert main(["--resume", str(out), "--workers", "1"]) == 0
+    assert main(["--resume", str(out), "--workers", "0"]) == 1
+    assert "workers is 0; it wants at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rule", [None, Adam()])
@@ -123,6 +172,7 @@ def test_divergence_is_reported(digits: data.Digits) -> None:
         ({"lr": 0.0}, "lr is 0.0; it wants a positive number"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"seed": -1}, "seed is -1; it wants at least 0"),
+        ({"workers": 0}, "workers is 0; it wants at least 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options: Any, message: str) -> None:
@@ -359,8 +409,9 @@ def test_predictions_do_not_depend_on_the_batches(
     params = net.init(np.random.default_rng(0))
     whole = predict(net, params, digits, digits.test_images)
     gates = collect_gates(net, params, digits, digits.test_images)
-    monkeypatch.setattr("numpy_se.train.loop.EVALUATION_BATCH", 7)
-    np.testing.assert_array_equal(predict(net, params, digits, digits.test_images), whole)
+    monkeypatch.setattr("numpy_se.train.loop.MICROBATCH", 7)
+    with workers(2):
+        np.testing.assert_array_equal(predict(net, params, digits, digits.test_images), whole)
     for name, parts in collect_gates(net, params, digits, digits.test_images, batch=7).items():
         np.testing.assert_allclose(parts, gates[name], rtol=1e-5)
 

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, help=f"images a step ({DEFAULTS['batch_size']})")
     parser.add_argument("--lr", type=float, help=f"peak learning rate ({DEFAULTS['lr']})")
     parser.add_argument("--seed", type=int, help="seed of the weights and the image order (0)")
+    parser.add_argument("--workers", type=int, help="threads that share the work (1)")
     parser.add_argument("--dataset", choices=list(DATASETS), help="which images (mnist)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the four files of the data set")
     place = parser.add_mutually_exclusive_group()

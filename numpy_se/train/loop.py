@@ -14,7 +14,7 @@ from numpy_se.data import ByteArray, Digits
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
-from numpy_se.parallel import add_up, chunks, in_order, workers
+from numpy_se.parallel import add_up, chunks, in_order, one_blas_thread, workers
 from numpy_se.train.checkpoint import State
 from numpy_se.train.progress import Progress
 
@@ -94,7 +94,7 @@ def loss_and_grads(
         loss, backward_loss = softmax_cross_entropy(logits, labels[part])
         weight = len(logits) / len(x)
         _, grads = backward_net(backward_loss(weight))
-        return [weight * loss, *(grads[name] for name in params)]
+        return [np.asarray(weight * loss), *(grads[name] for name in params)]
 
     parts = chunks(len(x), math.ceil(len(x) / MICROBATCH))
     loss, *grads = add_up(in_order(share, parts))
@@ -169,13 +169,15 @@ def train(
 
     Goes on from ``state`` where one is given. ``save`` is called with the state at the start, after
     every epoch, and on Ctrl-C, which is raised again. With ``progress``, prints a line for each
-    epoch and, on a terminal, shows a bar (needs tqdm).
+    epoch and, on a terminal, shows a bar (needs tqdm). ``options.workers`` threads share the work;
+    BLAS has one thread where threadpoolctl is installed.
     """
     state = state or initial_state(net, digits, options, rule)
     save = save or (lambda state: None)
     steps_per_epoch = len(state.losses) // len(state.accuracies)
     images = len(digits.train_images)
-    with Progress(state, images, options.batch_size) if progress else nullcontext() as shown:
+    watch = Progress(state, images, options.batch_size) if progress else nullcontext()
+    with one_blas_thread(), watch as shown:
         try:
             save(state)
             for state in training(net, digits, options, rule, state):  # noqa: B020

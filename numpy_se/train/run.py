@@ -104,8 +104,9 @@ def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
 def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     """Prepare to go on with the run in ``folder``.
 
-    ``given`` holds settings that the user repeats; apart from the data folder they must be those
-    of the run. Raises CheckpointError when the checkpoint is damaged or of another run, DataError.
+    ``given`` holds settings that the user repeats; apart from the data folder and the workers they
+    must be those of the run. Raises CheckpointError when the checkpoint is damaged or of another
+    run, DataError.
     """
     folder = folder.parent if folder.name == "checkpoint.npz" else folder
     path = folder / "checkpoint.npz"
@@ -114,7 +115,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     if not isinstance(settings, dict) or settings.keys() != DEFAULTS.keys():
         raise CheckpointError(f"{path} was not written by this command; start a fresh run")
     for name, value in given.items():
-        if name != "data" and value != settings[name]:
+        if name not in ("data", "workers") and value != settings[name]:
             raise CheckpointError(
                 f"{path} is of a run with {_as_option(name, settings[name])}, not with "
                 f"{_as_option(name, value)}; leave the option out, or start a fresh run"
@@ -138,7 +139,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
 
 def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
     options = Options(**{name: settings[name] for name in asdict(DEFAULT_OPTIONS)})
-    return tiny_net(settings["ratio"]), options
+    return tiny_net(settings["ratio"], input_grad=False), options
 
 
 def _as_option(name: str, value: Any) -> str:
