@@ -8,16 +8,19 @@ thread pools, allocators and settings of the environment apart.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import importlib.util
+import json
 import multiprocessing
 import os
+import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,11 @@ TUNED = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "MALLOC_TOP_PAD_": str(2**26),
 }
+TUNED_PREFIX = "tuned "
+# NumPy's own OpenBLAS takes kernels without AVX-512 on AMD processors that have it. This variable
+# makes it take those that are meant for Intel's.
+AVX512 = {"OPENBLAS_CORETYPE": "SkylakeX"}
+AVX512_SUFFIX = ", AVX-512"
 REST = 0.003  # seconds until the threads of the contender before have gone to sleep
 LEAST = 0.01  # seconds that a contender is timed for when it is woken
 
@@ -46,6 +54,21 @@ class Contender:
     package: str = "numpy"
     blas_threads: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
+
+
+def tuned(contender: Contender) -> Contender:
+    """Give the same contender with an allocator that keeps freed memory."""
+    environment = contender.environment | TUNED
+    return replace(contender, title=TUNED_PREFIX + contender.title, environment=environment)
+
+
+def with_avx512(contender: Contender) -> list[Contender]:
+    """Give the same contender with the AVX-512 kernels of OpenBLAS, if this processor has them."""
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or "avx512vl" not in flags.read_text():
+        return []
+    environment = contender.environment | AVX512
+    return [replace(contender, title=contender.title + AVX512_SUFFIX, environment=environment)]
 
 
 @dataclass
@@ -186,6 +209,78 @@ def _reset_peak() -> int:
 def _peak() -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def faster(times: dict[str, Times], titles: Sequence[str], name: str) -> dict[str, Times]:
+    """Put the fastest of the contenders ``titles`` in their place, as ``name``; tuned ones too."""
+    result = dict(times)
+    for prefix in ("", TUNED_PREFIX):
+        here = [result.pop(prefix + title) for title in titles if prefix + title in times]
+        if here:
+            result[prefix + name] = min(here, key=lambda each: each.median)
+    return result
+
+
+def options(description: str, *flags: str) -> argparse.Namespace:
+    """Read the command line that the benchmarks have in common; ``flags`` are further switches."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="small, 1 thread, 3 rounds")
+    for flag in flags:
+        parser.add_argument(f"--{flag}", action="store_true")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them into FILE")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.threads, chosen.rounds = [1], 3
+    return chosen
+
+
+def record(
+    problems: Sequence[Any], results: Sequence[dict[str, Times]], threads: int
+) -> dict[str, Any]:
+    """Give what was measured as plain dicts, for JSON and the figure."""
+    rows = [{title: asdict(t) | {"median": t.median} for title, t in r.items()} for r in results]
+    return {"threads": threads, "problems": problems, "results": rows}
+
+
+def finish(runs: list[dict[str, Any]], file: Path | None, **more: Any) -> None:
+    """Print how busy the machine is, and write everything to ``file`` if one is given."""
+    report = {"machine": platform.processor() or platform.machine(), "runs": runs} | more
+    if hasattr(os, "getloadavg"):
+        report["load"] = os.getloadavg()
+        print(f"load of the machine: {report['load'][0]:.1f}")
+    if file:
+        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def peaks(times: dict[str, Times]) -> str:
+    """Say how much memory each contender takes above its arguments, in MiB."""
+    known = {title: t.peak_bytes for title, t in times.items() if t.peak_bytes}
+    return ", ".join(f"{title} {peak / 2**20:.0f}" for title, peak in known.items())
+
+
+def rival(title: str, ours: str) -> str:
+    """Give the contender to which the ratio is taken: ``ours``, with the same allocator."""
+    return TUNED_PREFIX + ours if title.startswith(TUNED_PREFIX) else ours
+
+
+def print_ratios(
+    problem: str, labels: Sequence[str], results: Sequence[dict[str, Times]], ours: str, limit: str
+) -> None:
+    """Print a row for each problem: our time, and the others' time divided by it."""
+    others = [t for t in results[0] if t not in (ours, limit, TUNED_PREFIX + ours)]
+    others = [title for title in others if all(title in times for times in results)]
+    rows: list[list[Any]] = []
+    for label, times in zip(labels, results, strict=True):
+        ratios = [ratio(times[title], times[rival(title, ours)]) for title in others]
+        rows.append([label, times[ours].median * 1e3, ratio(times[ours], times[limit]), *ratios])
+    if len(rows) > 1:
+        means = [geometric_mean(column) for column in list(zip(*rows, strict=True))[2:]]
+        rows.append(["geometric mean", "", *means])
+    print(table([problem, f"{ours}, ms", f"{ours} / limit", *others], rows))
+    print(f"peak memory of the first row, above the arguments, MiB: {peaks(results[0])}")
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """Time the SE block, forward and backward, beside other people's, in float32.
 
-    python benchmarks/se_block.py [--quick] [--growth] [--threads 1 2] [--json FILE] [--figure FILE]
+    python benchmarks/se_block.py [--growth] [--json FILE] [--figure FILE]
 
 Contenders: NumPy as it is written in courses; ``numpy_se.squeeze_excite``, the reference;
 ``numpy_se.fused.squeeze_excite`` on maps with channels first and channels last; PyTorch eager in
@@ -14,24 +14,20 @@ cannot be reached, as copying runs in the cache.
 ``tuned`` are the same contenders with glibc's allocator told to keep freed memory. Their ratio is
 to the fused block with the same settings.
 
-``--growth`` also measures how time grows with the batch, the channels, and the map. Needs NumPy;
-torch and JAX for the comparison, matplotlib for the figure.
+``--growth`` also measures how time grows with the batch, the channels, and the map; its figure
+stands beside the other one. ``--help`` lists all options. Needs NumPy; torch and JAX for the
+comparison, matplotlib for the figure.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import bench
+import chart
 import numpy as np
-from bench import Contender, Times
+from bench import Contender
 
 import numpy_se as se
 from numpy_se.parallel import in_order, workers
@@ -52,6 +48,11 @@ GROWTH: dict[str, list[Shape]] = {
     "batch": [(n, 64, 28, 28, 16) for n in (4, 8, 16, 32, 64, 128)],
     "channels": [(32, c, 28, 28, 16) for c in (16, 32, 64, 128, 256)],
     "pixels of a map": [(32, 64, side, side, 16) for side in (7, 14, 28, 56, 112)],
+}
+SIZE: dict[str, Callable[[Shape], int]] = {
+    "batch": lambda shape: shape[0],
+    "channels": lambda shape: shape[1],
+    "pixels of a map": lambda shape: shape[2] * shape[3],
 }
 TOLERANCE = 1e-5  # largest error relative to the largest entry
 
@@ -225,128 +226,41 @@ CONTENDERS = [
 ]
 TORCH_EAGER = ("PyTorch", "PyTorch, channels last")
 GROWING = [c for c in CONTENDERS if c.title in (FUSED, "reference", "plain NumPy", "PyTorch")]
-TUNED_PREFIX = "tuned "
 
 
-def tuned(contender: Contender) -> Contender:
-    """Give the same contender with an allocator that keeps freed memory."""
-    return replace(contender, title=TUNED_PREFIX + contender.title, environment=bench.TUNED)
-
-
-def rival(title: str) -> str:
-    """Give the contender to which the ratio is taken: the fused block with the same allocator."""
-    return TUNED_PREFIX + FUSED if title.startswith(TUNED_PREFIX) else FUSED
-
-
-def with_faster_layout(times: dict[str, Times]) -> dict[str, Times]:
-    """Put PyTorch's faster layout in the place of the two."""
-    result = dict(times)
-    for prefix in ("", TUNED_PREFIX):
-        titles = [t for t in (f"{prefix}PyTorch", f"{prefix}PyTorch, channels last") if t in times]
-        if titles:
-            fastest = min((result.pop(title) for title in titles), key=lambda each: each.median)
-            result[f"{prefix}PyTorch"] = fastest
-    return result
-
-
-def print_tables(shapes: list[Shape], results: list[dict[str, Times]], threads: int) -> None:
-    """Print the ratios to the fused block, and its distance from the limit."""
-    results = [with_faster_layout(times) for times in results]
-    others = [title for title in results[0] if title not in (FUSED, LIMIT, TUNED_PREFIX + FUSED)]
-    others = [title for title in others if all(title in times for times in results)]
-    rows = []
-    for shape, times in zip(shapes, results, strict=True):
-        ratios = [bench.ratio(times[title], times[rival(title)]) for title in others]
-        limit = bench.ratio(times[FUSED], times[LIMIT])
-        rows.append([",".join(map(str, shape[:4])), times[FUSED].median * 1e3, limit, *ratios])
-    means = [bench.geometric_mean(column) for column in list(zip(*rows, strict=True))[2:]]
-    print(f"\n{threads} threads: time / time of the fused block. PyTorch in its faster layout.")
-    header = ["shape", "fused, ms", "fused / limit", *others]
-    print(bench.table(header, [*rows, ["geometric mean", "", *means]]))
-    first = {title: times for title, times in results[0].items() if times.peak_bytes}
-    peaks = [f"{title} {t.peak_bytes / 2**20:.0f}" for title, t in first.items()]  # type: ignore[operator]
-    print(f"peak memory at {shapes[0][:4]}, above the arguments, MiB: {', '.join(peaks)}")
-
-
-def draw(report: dict[str, Any], file: Path) -> None:
-    """Draw times over the limit for each shape, and below it how time grows."""
-    from matplotlib import pyplot as plt
-
-    growth = report.get("growth", {})
-    columns = max(len(report["runs"]), len(growth))
-    figure, axes = plt.subplots(
-        1 + bool(growth), columns, figsize=(5 * columns, 4 * (1 + bool(growth))), squeeze=False
-    )
-    for axis, run in zip(axes[0], report["runs"], strict=False):
-        for title in run["results"][0]:
-            if title == LIMIT or title.startswith(TUNED_PREFIX):
-                continue
-            ratios = [
-                times[title]["median"] / times[LIMIT]["median"]
-                for times in run["results"]
-                if title in times
-            ]
-            axis.plot(ratios, "o-" if title == FUSED else "o--", label=title, alpha=0.8)
-        axis.axhline(1, color="black", label="limit: five moves at the speed of a copy")
-        axis.set_xticks(
-            range(len(run["shapes"])), [f"{s[0]}x{s[1]}\n{s[2]}x{s[3]}" for s in run["shapes"]]
-        )
-        axis.set(title=f"{run['threads']} threads", ylabel="time / limit", yscale="log")
-        axis.set_ylim(bottom=0.3)  # room for the legend
-        axis.legend(fontsize=7, loc="lower center", ncols=2)
-    for axis, (name, run) in zip(axes[-1], growth.items(), strict=False):
-        place = {"batch": 0, "channels": 1}.get(name)
-        size = [s[2] * s[3] if place is None else s[place] for s in run["shapes"]]
-        for title in run["results"][0]:
-            axis.plot(size, [t[title]["median"] * 1e3 for t in run["results"]], "o-", label=title)
-        axis.set(xlabel=name, ylabel="ms, 1 thread", xscale="log", yscale="log")
-        axis.set_xticks(size, size)
-        axis.minorticks_off()
-        axis.legend(fontsize=7)
-    for axis in axes.flat:
-        axis.set_visible(axis.has_data())
-    figure.tight_layout()
-    figure.savefig(file, dpi=150)
-
-
-def record(shapes: list[Shape], results: list[dict[str, Times]], threads: int) -> dict[str, Any]:
-    """Give what was measured as plain dicts, for JSON and the figure."""
-    rows = [{title: asdict(t) | {"median": t.median} for title, t in r.items()} for r in results]
-    return {"threads": threads, "shapes": shapes, "results": rows}
-
-
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Measure, print the tables, write the files."""
-    parser = argparse.ArgumentParser(description="Time the SE block beside other people's.")
-    parser.add_argument("--quick", action="store_true", help="small shapes, 1 thread, 3 rounds")
-    parser.add_argument("--growth", action="store_true", help="also time against size")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them into FILE")
-    options = parser.parse_args(argv)
-    shapes, rounds = (QUICK, 3) if options.quick else (SHAPES, options.rounds)
-    contenders = [*CONTENDERS, *(tuned(c) for c in CONTENDERS if c.title in (FUSED, *TORCH_EAGER))]
+    options = bench.options("Time the SE block beside other people's.", "growth")
+    shapes = QUICK if options.quick else SHAPES
+    contenders = [
+        *CONTENDERS,
+        *(bench.tuned(c) for c in CONTENDERS if c.title in (FUSED, *TORCH_EAGER)),
+    ]
     if options.quick:  # compiling takes longer than all the rest
         contenders = [c for c in CONTENDERS if c.title != "torch.compile"]
 
-    report: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "runs": []}
-    for threads in [1] if options.quick else options.threads:
-        results = bench.compare(contenders, shapes, threads, rounds, TOLERANCE)
-        print_tables(shapes, results, threads)
-        report["runs"].append(record(shapes, results, threads))
-    if options.growth:
-        report["growth"] = {
-            name: record(sizes, bench.compare(GROWING, sizes, 1, rounds, TOLERANCE), 1)
-            for name, sizes in GROWTH.items()
-        }
-    if hasattr(os, "getloadavg"):
-        report["load"] = os.getloadavg()
-        print(f"load of the machine: {report['load'][0]:.1f}")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    runs = []
+    for threads in options.threads:
+        results = bench.compare(contenders, shapes, threads, options.rounds, TOLERANCE)
+        results = [bench.faster(times, TORCH_EAGER, "PyTorch") for times in results]
+        print(f"\n{threads} threads: time / time of the fused block. PyTorch in its faster layout.")
+        labels = [",".join(map(str, shape[:4])) for shape in shapes]
+        bench.print_ratios("N,C,H,W", labels, results, FUSED, LIMIT)
+        runs.append(bench.record(shapes, results, threads))
+    growth = {
+        name: bench.record(
+            problems, bench.compare(GROWING, problems, 1, options.rounds, TOLERANCE), 1
+        )
+        for name, problems in (GROWTH.items() if options.growth else ())
+    }
+    bench.finish(runs, options.json, growth=growth)
     if options.figure:
-        draw(report, options.figure)
+        dots = "dots: the six shapes; diamond: geometric mean; tuned: the allocator keeps memory"
+        chart.ratios(runs, FUSED, LIMIT, "One SE block, forward and backward", dots, options.figure)
+        if growth:
+            sizes = {name: [SIZE[name](shape) for shape in GROWTH[name]] for name in growth}
+            name = options.figure.with_stem(options.figure.stem + "_growth")
+            chart.growth(growth, sizes, name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,117 @@
+"""Draw what the benchmarks measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bench
+
+OURS, OTHERS, LIMIT = "#0072B2", "#555555", "#D55E00"  # told apart by the colour-blind, too
+
+
+def ratios(
+    runs: Sequence[dict[str, Any]], ours: str, limit: str, title: str, dots: str, file: Path
+) -> None:
+    """Draw one line for each contender: how much longer it takes than ``ours``.
+
+    A dot for each problem, a diamond with its value for the geometric mean. One panel for each run,
+    that is each number of threads.
+    """
+    from matplotlib import pyplot as plt
+
+    titles = [t for t in runs[0]["results"][0] if all(t in row for row in runs[0]["results"])]
+    figure, axes = plt.subplots(
+        1, len(runs), figsize=(5.2 * len(runs) + 1.5, 1.6 + 0.34 * len(titles)), squeeze=False
+    )
+    order: list[str] = []
+    for axis, run in zip(axes[0], runs, strict=True):
+        found = {
+            t: [row[t]["median"] / row[ours]["median"] for row in run["results"] if t in row]
+            for t in titles
+        }
+        means = {t: bench.geometric_mean(values) for t, values in found.items() if values}
+        order = order or sorted(means, key=means.__getitem__)  # the first panel decides
+        for place, t in enumerate(order):
+            colour = OURS if t.startswith(ours) else LIMIT if t.startswith(limit) else OTHERS
+            if len(found[t]) > 1:
+                axis.plot(found[t], [place] * len(found[t]), "o", color=colour, ms=4, alpha=0.4)
+            axis.plot(means[t], place, "D", color=colour, ms=7)
+            axis.annotate(
+                f"{means[t]:.2f}", (means[t], place), (0, 7), textcoords="offset points",
+                ha="center", fontsize=8, color=colour,
+            )  # fmt: skip
+        axis.axvline(1, color=OURS, lw=1, zorder=0)
+        axis.set(xscale="log", title=f"{run['threads']} thread{'s' * (run['threads'] > 1)}")
+        axis.set_xlabel(f"time / time of {ours}: further right is slower")
+        ticks = [0.25, 0.5, 1, 2, 4, 8, 16]
+        low, high = axis.get_xlim()
+        shown = [tick for tick in ticks if low <= tick <= high]
+        axis.set_xticks(shown, [f"{tick:g}" for tick in shown])
+        axis.minorticks_off()
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_ylim(-0.6, len(order) - 0.2)
+        axis.set_yticks(range(len(order)), order if axis is axes[0, 0] else [""] * len(order))
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=12)
+    figure.text(0.99, 0.01, dots, ha="right", fontsize=8, color=OTHERS)
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    figure.savefig(file, dpi=110)
+
+
+def growth(runs: dict[str, dict[str, Any]], sizes: dict[str, list[int]], file: Path) -> None:
+    """Draw time against size, one panel for each axis that grows, beside a linear law."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(runs), figsize=(4.4 * len(runs), 3.8), sharey=True)
+    for axis, (name, run) in zip(axes, runs.items(), strict=True):
+        for title in run["results"][0]:
+            times = [row[title]["median"] * 1e3 for row in run["results"]]
+            width = 2.5 if title == "fused" else 1.2
+            axis.plot(sizes[name], times, "o-", ms=4, lw=width, label=title)
+        start, stop = sizes[name][0], sizes[name][-1]
+        least = run["results"][0]["fused"]["median"] * 1e3
+        axis.plot([start, stop], [least, least * stop / start], ":", color="black", label="linear")
+        axis.set(xscale="log", yscale="log", xlabel=name)
+        axis.set_xticks(sizes[name], sizes[name])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("time, ms")
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.suptitle("The time of an SE block grows with its size, 1 thread", fontsize=12)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def overhead(runs: Sequence[dict[str, Any]], without: str, ours: str, file: Path) -> None:
+    """Draw how much longer a step takes with SE blocks than without, one line a contender."""
+    from matplotlib import pyplot as plt
+
+    (first,) = runs[0]["results"]
+    titles = [title for title in first if title + without in first]
+    figure, axis = plt.subplots(figsize=(7, 1.4 + 0.36 * len(titles)))
+    for run, marker in zip(runs, "Ds^v", strict=False):
+        (times,) = run["results"]
+        added = {
+            t: 100 * (times[t]["median"] / times[t + without]["median"] - 1)
+            for t in titles
+            if t in times and t + without in times
+        }
+        for place, title in enumerate(titles):
+            if title in added:
+                colour = OURS if title.startswith(ours) else OTHERS
+                axis.plot(added[title], place, marker, color=colour, ms=7, alpha=0.8)
+        threads = f"{run['threads']} thread{'s' * (run['threads'] > 1)}"
+        axis.plot([], [], marker, color=OTHERS, label=threads)
+    axis.set_yticks(range(len(titles)), titles)
+    axis.set_ylim(-0.6, len(titles) - 0.4)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("time that SE blocks add to a training step, %")
+    axis.grid(axis="x", alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title("What SE blocks cost the tiny net", fontsize=12)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
