@@ -45,9 +45,9 @@ FLOPS = 2 * 9 * (2 * 28**2 * 16 + 3 * 14**2 * 16 * 32 + 3 * 7**2 * 32 * 64) + 6 
 def arrays(problem: Problem) -> tuple[dict[str, Any], Any, Any]:
     """Draw parameters, images and labels."""
     batch, ratio = problem
-    # Not every seed will do. The comparison fails where an entry lies so close to the kink of a ReLU
-    # that float32 and float64 see it on different sides, or where all hidden units of a block are
-    # negative for all images and their gradients zero.
+    # Not every seed will do. The comparison fails where an entry lies so close to the kink of a
+    # ReLU that float32 and float64 see it on different sides, or where all hidden units of a block
+    # are negative for all images and their gradients zero.
     rng = np.random.default_rng(2)
     images = rng.standard_normal((batch, 1, 28, 28), np.float32)
     return tiny_net(ratio).init(rng), images, rng.integers(0, 10, batch)

@@ -29,6 +29,9 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
+ARRAYS = (np.ndarray, np.memmap)  # no other subclass: np.matrix multiplies otherwise
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -93,7 +96,7 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
     size_of: dict[str, tuple[int | tuple[int, ...], str]] = {}
     for name, array in arrays.items():
         integer, axes = terms[name][0] == "int", terms[name]
-        _check_dtype(f"{title}: {name}", array, integer)
+        _check_dtype(title, name, array, integer)
         if integer:
             axes = axes[1:]
         else:
@@ -119,13 +122,14 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
             )
 
 
-def _check_dtype(subject: str, array: Any, integer: bool = False) -> None:
-    if type(array) not in (np.ndarray, np.memmap):  # np.matrix multiplies otherwise
-        raise TypeError(f"{subject} is a {type(array).__name__}; it wants a NumPy array")
-    if integer and array.dtype.kind not in "iu":
-        raise TypeError(f"{subject} is {array.dtype}; it wants whole numbers (an integer dtype)")
-    if not integer and array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{subject} is {array.dtype}; it wants float32 or float64")
+def _check_dtype(title: str, name: str, array: Any, integer: bool = False) -> None:
+    if type(array) not in ARRAYS:
+        raise TypeError(f"{title}: {name} is a {type(array).__name__}; it wants a NumPy array")
+    dtype = array.dtype
+    if integer and dtype.kind not in "iu":
+        raise TypeError(f"{title}: {name} is {dtype}; it wants whole numbers (an integer dtype)")
+    if not integer and dtype not in FLOATS:
+        raise TypeError(f"{title}: {name} is {dtype}; it wants float32 or float64")
 
 
 def _checked_backward(
@@ -134,7 +138,7 @@ def _checked_backward(
     def checked(dy: Any) -> Any:
         if shape == () and isinstance(dy, int | float | np.floating):
             return backward(dtype.type(dy))
-        _check_dtype(f"{title}: dy", dy)
+        _check_dtype(title, "dy", dy)
         if dy.dtype != dtype:
             raise TypeError(f"{title}: dy is {dy.dtype}; it wants {dtype}, the dtype of y")
         if dy.shape != shape:

@@ -225,8 +225,7 @@ class Sequential:
 
     def own_params(self, params: Mapping[str, Array], name: str) -> Params:
         """Pick the parameters of one layer, under the names that the layer uses."""
-        start = f"{name}."
-        return {key.removeprefix(start): a for key, a in params.items() if key.startswith(start)}
+        return {own: params[f"{name}.{own}"] for own in self.layers[name].names}
 
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Compute the gates (N, C) of every SE layer of the net, by its name, for a batch ``x``."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import add_up, by_size, in_order
@@ -141,14 +140,19 @@ def _columns(canvas: Array, kh: int, kw: int, stride: int = 1) -> list[Array]:
     """
     n, h, w, c = canvas.shape
     oh, ow = (h - kh) // stride + 1, (w - kw) // stride + 1
+    sn, sh, sw, sc = canvas.strides
     if kw * c < FEW:
-        windows = sliding_window_view(canvas, (kh, kw), axis=(1, 2))[:, ::stride, ::stride]
-        taps = np.ascontiguousarray(windows.transpose(0, 4, 5, 3, 1, 2))  # (N, KH, KW, C, OH, OW)
+        shape = n, kh, kw, c, oh, ow
+        taps = _overlapping(canvas, shape, (sn, sh, sw, sc, stride * sh, stride * sw))
         return [taps.reshape(n, -1, oh * ow).swapaxes(1, 2)]
-    windows = sliding_window_view(canvas.reshape(n, h, w * c), kw * c, axis=2)
-    taps = np.ascontiguousarray(windows[:, :, :: stride * c])  # (N, H, OW, KW*C)
+    taps = _overlapping(canvas, (n, h, ow, kw * c), (sn, sh, stride * sw, sc))
     last = h - kh + 1
     return [taps[:, i : i + last : stride].reshape(n, oh * ow, kw * c) for i in range(kh)]
+
+
+def _overlapping(canvas: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """Copy from the contiguous ``canvas`` with strides by which entries are met several times."""
+    return np.ndarray(shape, canvas.dtype, canvas, strides=strides).copy()
 
 
 def _correlate(columns: list[Array], w: Array, out: Array) -> None:
