@@ -10,14 +10,17 @@ from numpy_se.train.loop import (
     train,
     training,
 )
+from numpy_se.train.sweep import SweepError, sweep
 
 __all__ = [
     "DivergedError",
     "Options",
     "State",
+    "SweepError",
     "accuracy",
     "initial_state",
     "predict",
+    "sweep",
     "train",
     "training",
 ]

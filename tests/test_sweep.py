@@ -1,0 +1,91 @@
+"""Sweeps: every result is kept, nothing is done twice, and what does not fit is refused."""
+
+import json
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpy_se.train import SweepError, sweep
+
+
+class Here(Executor):
+    """Runs each job at once, and remembers which."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def submit(self, function: Any, /, *args: Any, **settings: Any) -> Future[Any]:
+        self.seen.append(settings)
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **settings))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def halve(number: int) -> float:
+    if number == 13:
+        raise ArithmeticError("13 is not a good number")
+    return number / 2
+
+
+def jobs(*numbers: int) -> dict[str, dict[str, int]]:
+    return {f"half of {number}": {"number": number} for number in numbers}
+
+
+@given(numbers=st.lists(st.integers(20, 99), unique=True), workers=st.integers(1, 3))
+def test_results_come_in_the_order_of_the_jobs(
+    numbers: list[int], workers: int, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("sweep")
+    with ThreadPoolExecutor(workers) as executor:
+        results = sweep(halve, jobs(*numbers), folder, executor, progress=False)
+    assert list(results.items()) == [(f"half of {n}", n / 2) for n in numbers]
+
+
+def test_a_sweep_goes_on_with_what_is_left(tmp_path: Path, capsys: Any) -> None:
+    sweep(halve, jobs(1, 2), tmp_path, Here())
+    second = Here()
+    results = sweep(halve, jobs(1, 2, 3), tmp_path, second)
+    assert second.seen == [{"number": 3}]
+    assert results == {"half of 1": 0.5, "half of 2": 1.0, "half of 3": 1.5}
+
+
+def test_a_failure_keeps_the_other_results(tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match=r"1 of 3 jobs failed, half of 13 by: 13 is not a good"):
+        sweep(halve, jobs(1, 13, 2), tmp_path, Here(), progress=False)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["half of 1", "half of 2"]
+
+
+def test_a_stop_keeps_what_is_finished_and_cancels_the_rest(tmp_path: Path) -> None:
+    class Stopped(Here):
+        waiting: Future[Any] = Future()
+
+        def submit(self, function: Any, /, *args: Any, **settings: Any) -> Future[Any]:
+            if settings == {"number": 2}:
+                return self.waiting
+            future = super().submit(function, *args, **settings)
+            if settings == {"number": 3}:
+                future = Future()
+                future.set_exception(KeyboardInterrupt())
+                future.exception = future.result  # type: ignore[method-assign]
+            return future
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(halve, jobs(1, 2, 3), tmp_path, Stopped(), progress=False)
+    assert Stopped.waiting.cancelled()
+
+
+def test_results_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    sweep(halve, jobs(1), tmp_path, Here(), progress=False)
+    with pytest.raises(SweepError, match=r"has the settings \{'number': 1\}, not \{'number': 2\}"):
+        sweep(halve, {"half of 1": {"number": 2}}, tmp_path, Here(), progress=False)
+    for text in ("{", "[]", json.dumps({"settings": {"number": 1}})):
+        (tmp_path / "half of 1.json").write_text(text)
+        with pytest.raises(SweepError, match="is damaged; remove it"):
+            sweep(halve, jobs(1), tmp_path, Here(), progress=False)
