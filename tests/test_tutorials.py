@@ -1,0 +1,37 @@
+"""Every chapter runs as a plain script, in quick mode, and leaves a figure or a table."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+TUTORIALS = Path(__file__).parent.parent / "tutorials"
+CHAPTERS = sorted(TUTORIALS.glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_runs(
+    chapter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import matplotlib
+    from matplotlib import pyplot as plt
+
+    monkeypatch.setenv("NUMPY_SE_QUICK", "1")
+    monkeypatch.setattr(sys, "argv", [str(chapter)])
+    monkeypatch.syspath_prepend(str(TUTORIALS))
+    sys.modules.pop("course", None)  # it reads the variable when it is imported
+    with matplotlib.rc_context({"backend": "agg"}):
+        import course
+
+        monkeypatch.setattr(course, "FIGURES", tmp_path / "figures")
+        monkeypatch.setattr(course, "RUNS", tmp_path / "runs")
+        runpy.run_path(str(chapter), run_name="__main__")
+        plt.close("all")
+    figures = [path.stem for path in (tmp_path / "figures").glob("*.png")]
+    assert chapter.stem in figures, "the figure of a chapter has its name"
+    assert capsys.readouterr().out
