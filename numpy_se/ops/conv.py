@@ -12,6 +12,7 @@ cache. The chunks can be shared among threads, see ``parallel.workers``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -44,17 +45,14 @@ def conv2d(
         db[f]       = sum_npq dy[n,f,p,q]
 
     Pixel (r, t) of X feeds every output (p, q) whose window covers it, through the kernel's entry
-    i = r - p*stride, j = t - q*stride. Let D be dy spread out on zeros, as high as X plus KH - 1
-    and as wide as X plus KW - 1:
+    i = r - p*stride, j = t - q*stride. Only every stride-th row of the kernel meets row r: write
+    r = m*stride + a and i = u*stride + a with 0 <= a < stride, then p = m - u. Likewise columns:
 
-        D[n,f, KH-1 + p*stride, KW-1 + q*stride] = dy[n,f,p,q]
+        dX[n,c, m*stride + a, l*stride + b]
+            = sum_fuv w[f,c, u*stride + a, v*stride + b] * dy[n,f, m - u, l - v]
 
-    Then the sum over those windows is a correlation of D with the kernel turned by 180 degrees, its
-    two channel axes swapped:
-
-        dX[n,c,r,t] = sum_fij w[f,c, KH-1-i, KW-1-j] * D[n,f, r + i, t + j]
-
-    and dx is dX without the padding.
+    summed where dy has an entry (m - u, l - v). For each phase (a, b) that is a correlation of dy
+    with these entries of the kernel, turned by 180 degrees. dx is dX without the padding.
 
     x (N, C, H, W), w (F, C, KH, KW), b (F,) or None give y (N, F, OH, OW) with
     OH = (H + 2*padding - KH) // stride + 1, likewise OW.
@@ -90,16 +88,10 @@ def conv2d(
 
     def backward(dy: Array) -> tuple[Array | None, ...]:
         dx = np.empty((n, *x.shape[2:], c), x.dtype) if input_grad else None
-        turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, F, KH, KW)
 
         def backward_of(part: slice) -> list[Array]:
             if dx is not None:
-                # D without the padding, which needs no gradient.
-                size = (x.shape[2] + kh - 1, x.shape[3] + kw - 1)
-                spread = _on_canvas(dy[part], size, (kh - 1 - padding, kw - 1 - padding), stride)
-                maps = dx[part]
-                _correlate(_columns(spread, kh, kw), turned, maps.reshape(len(maps), -1, c))
-
+                _input_gradient(dy[part], w, stride, padding, dx[part])
             pixels = dy[part].transpose(0, 2, 3, 1).reshape(-1, oh * ow, f)
             columns = input_columns(part)
             dw = np.stack([(column.swapaxes(1, 2) @ pixels).sum(axis=0) for column in columns])
@@ -114,21 +106,32 @@ def conv2d(
     return y.transpose(0, 3, 1, 2), backward
 
 
-def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int], step: int = 1) -> Array:
-    """Lay (N, C, H, W) on channels-last zeros, from ``corner`` on, every ``step`` pixels.
+def _input_gradient(dy: Array, w: Array, stride: int, padding: int, dx: Array) -> None:
+    """Compute ``dx`` (N, H, W, C), one phase after the other."""
+    for a, b in itertools.product(range(stride), repeat=2):
+        top, left = (a - padding) % stride, (b - padding) % stride
+        phase = dx[:, top::stride, left::stride]
+        m, l = (top + padding) // stride, (left + padding) // stride  # noqa: E741
+        entries = w[:, :, a::stride, b::stride]  # (F, C, KU, KV)
+        (rows, columns), (ku, kv) = phase.shape[1:3], entries.shape[2:]
+        if 0 in (rows, columns, ku, kv):
+            phase[...] = 0  # no window covers these pixels
+            continue
+        canvas = _on_canvas(dy, (rows + ku - 1, columns + kv - 1), (ku - 1 - m, kv - 1 - l))
+        turned = entries[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, F, KU, KV)
+        phase[...] = _correlate(_columns(canvas, ku, kv), turned).reshape(phase.shape)
+
+
+def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
+    """Lay (N, C, H, W) on channels-last zeros (N, *size, C), from ``corner`` on.
 
     What lies beside the canvas is left out; the corner may.
     """
-
-    def within(start: int, length: int, size: int) -> tuple[slice, slice]:
-        first = max(0, -(start // step))
-        last = min(length, (size - 1 - start) // step + 1)
-        return slice(start + first * step, start + last * step, step), slice(first, last)
-
     canvas = np.zeros((len(a), *size, a.shape[1]), a.dtype)
-    rows, source_rows = within(corner[0], a.shape[2], size[0])
-    columns, source_columns = within(corner[1], a.shape[3], size[1])
-    canvas[:, rows, columns] = a[:, :, source_rows, source_columns].transpose(0, 2, 3, 1)
+    (top, left), (h, w) = corner, a.shape[2:]
+    inside = a[:, :, max(0, -top) : size[0] - top, max(0, -left) : size[1] - left]
+    rows, columns = slice(max(0, top), top + h), slice(max(0, left), left + w)
+    canvas[:, rows, columns] = inside.transpose(0, 2, 3, 1)
     return canvas
 
 
@@ -155,9 +158,10 @@ def _overlapping(canvas: Array, shape: tuple[int, ...], strides: tuple[int, ...]
     return np.ndarray(shape, canvas.dtype, canvas, strides=strides).copy()
 
 
-def _correlate(columns: list[Array], w: Array, out: Array) -> None:
-    """Multiply the columns by their part of the kernel, and add up into ``out`` (N, OH*OW, F)."""
+def _correlate(columns: list[Array], w: Array, out: Array | None = None) -> Array:
+    """Multiply the columns by their part of the kernel, and add up: (N, OH*OW, F)."""
     kernel = w.transpose(2, 3, 1, 0).reshape(len(columns), -1, len(w))  # (KH, KW*C, F)
-    np.matmul(columns[0], kernel[0], out=out)
+    y: Array = np.matmul(columns[0], kernel[0], out=out)
     for column, part in zip(columns[1:], kernel[1:], strict=True):
-        out += column @ part
+        y += column @ part
+    return y
