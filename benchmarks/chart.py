@@ -34,7 +34,8 @@ def ratios(
         means = {t: bench.geometric_mean(values) for t, values in found.items() if values}
         order = order or sorted(means, key=means.__getitem__)  # the first panel decides
         for place, t in enumerate(order):
-            colour = OURS if t.startswith(ours) else LIMIT if t.startswith(limit) else OTHERS
+            own = t.removeprefix(bench.TUNED_PREFIX).startswith(ours)
+            colour = OURS if own else LIMIT if t.startswith(limit) else OTHERS
             if len(found[t]) > 1:
                 axis.plot(found[t], [place] * len(found[t]), "o", color=colour, ms=4, alpha=0.4)
             axis.plot(means[t], place, "D", color=colour, ms=7)
@@ -89,25 +90,22 @@ def overhead(runs: Sequence[dict[str, Any]], without: str, ours: str, file: Path
     """Draw how much longer a step takes with SE blocks than without, one line a contender."""
     from matplotlib import pyplot as plt
 
-    (first,) = runs[0]["results"]
-    titles = [title for title in first if title + without in first]
-    figure, axis = plt.subplots(figsize=(7, 1.4 + 0.36 * len(titles)))
-    for run, marker in zip(runs, "Ds^v", strict=False):
+    added: list[dict[str, float]] = []
+    for run in runs:
         (times,) = run["results"]
-        added = {
-            t: 100 * (times[t]["median"] / times[t + without]["median"] - 1)
-            for t in titles
-            if t in times and t + without in times
-        }
-        for place, title in enumerate(titles):
-            if title in added:
+        pairs = [title for title in times if title + without in times]
+        ratios = {t: times[t]["median"] / times[t + without]["median"] for t in pairs}
+        added.append({title: 100 * (ratio - 1) for title, ratio in ratios.items()})
+    order = sorted(added[0], key=added[0].__getitem__, reverse=True)
+    figure, axis = plt.subplots(figsize=(7.5, 1.4 + 0.34 * len(order)))
+    for run, values, marker in zip(runs, added, "Ds^v", strict=False):
+        for place, title in enumerate(order):
+            if title in values:
                 colour = OURS if title.startswith(ours) else OTHERS
-                axis.plot(added[title], place, marker, color=colour, ms=7, alpha=0.8)
-        threads = f"{run['threads']} thread{'s' * (run['threads'] > 1)}"
-        axis.plot([], [], marker, color=OTHERS, label=threads)
-    axis.set_yticks(range(len(titles)), titles)
-    axis.set_ylim(-0.6, len(titles) - 0.4)
-    axis.set_xlim(left=0)
+                axis.plot(values[title], place, marker, color=colour, ms=7, alpha=0.8)
+        axis.plot([], [], marker, color=OTHERS, label=f"threads: {run['threads']}")
+    axis.axvline(0, color="black", lw=1, zorder=0)
+    axis.set_yticks(range(len(order)), order)
     axis.set_xlabel("time that SE blocks add to a training step, %")
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
