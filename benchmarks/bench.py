@@ -25,6 +25,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from numpy_se.parallel import in_order, workers
+
 # glibc gives large arrays back to the system when they are freed, and gets them anew, page by page,
 # at the next call. These settings keep them.
 TUNED = {
@@ -54,6 +58,28 @@ class Contender:
     package: str = "numpy"
     blas_threads: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
+
+
+def sgemm(multiplications: int, threads: int) -> tuple[Callable[[], Any], Callable[[Any], float]]:
+    """Prepare one product with so many multiplications, a share of its rows for each thread.
+
+    It is large enough for sgemm to run at its peak: a limit for what consists of products.
+    """
+    side = 1024
+    rows = max(1, round(multiplications / side**2 / threads))
+    rng = np.random.default_rng(0)
+    shares = rng.standard_normal((threads, rows, side), np.float32)
+    square = rng.standard_normal((side, side), np.float32)
+
+    def run() -> Any:
+        with workers(threads):
+            return in_order(lambda share: share @ square, shares)
+
+    def error(products: Any) -> float:
+        want = shares[0].astype(np.float64) @ square
+        return float(np.abs(products[0] - want).max() / np.abs(want).max())
+
+    return run, error
 
 
 def tuned(contender: Contender) -> Contender:

@@ -30,6 +30,7 @@ import numpy as np
 from bench import Contender
 
 import numpy_se as se
+from numpy_se import fused
 from numpy_se.parallel import in_order, workers
 
 Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
@@ -110,8 +111,6 @@ def prepare_reference(shape: Shape, threads: int) -> Prepared:
 
 
 def prepare_fused(shape: Shape, threads: int) -> Prepared:
-    from numpy_se import fused  # not in other processes: it changes what the allocator keeps
-
     args = arrays(shape)
 
     def run() -> tuple[Any, ...]:
@@ -122,8 +121,6 @@ def prepare_fused(shape: Shape, threads: int) -> Prepared:
 
 
 def prepare_fused_channels_last(shape: Shape, threads: int) -> Prepared:
-    from numpy_se import fused
-
     args = arrays(shape)
     x, w1, w2, dy = args
     last = [np.moveaxis(np.moveaxis(a, 1, 3).copy(), 3, 1) for a in (x, dy)]

@@ -12,6 +12,7 @@ The work can be shared among threads, see ``parallel.workers``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,13 +32,6 @@ LONG = 1500  # entries of a row that is worth a loop of its own
 # A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
 # they get the whole batch.
 SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, hard_sigmoid)
-
-
-# glibc keeps freed memory for the next array, up to twice the largest block (at most 32 MiB) that
-# was ever mapped and freed. The rest goes back to the system, and is cleared and mapped anew, page
-# by page, when the next y and dx are written: that can take as long as the block itself. One large
-# block, freed and never touched, lets glibc keep 64 MiB. Elsewhere this line has no effect.
-np.empty(2**25 - 2**16, np.uint8)
 
 
 @op("N C H W, R C, C R, R, C -> N C H W")
@@ -62,6 +56,7 @@ def squeeze_excite(
     package; other operations get the whole batch at once.
     Keeps ``x``, the weights, and arrays of size (N, C) and below.
     """
+    _keep_freed_memory()
     layout = _layout(x)
     y = layout.empty(len(x), x.dtype)
     split = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE and x.nbytes >= SMALL
@@ -104,6 +99,18 @@ def squeeze_excite(
         return dx, *add_up(in_order(backward_of, list(zip(parts, kept, strict=True))))
 
     return y, backward
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep what y and dx leave behind for the next y and dx.
+
+    It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
+    goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
+    written: that can take as long as the block itself. One large block, freed and never touched,
+    lets glibc keep 64 MiB. With another C library, this has no effect.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 @dataclass(frozen=True)
