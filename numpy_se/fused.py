@@ -12,7 +12,6 @@ The work can be shared among threads, see ``parallel.workers``.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 
 from numpy_se.contract import Array, op, run_op
 from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
-from numpy_se.parallel import add_up, chunks, in_order
+from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
 from numpy_se.se import UnaryOp, excite
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
@@ -56,7 +55,7 @@ def squeeze_excite(
     package; other operations get the whole batch at once.
     Keeps ``x``, the weights, and arrays of size (N, C) and below.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     layout = _layout(x)
     y = layout.empty(len(x), x.dtype)
     split = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE and x.nbytes >= SMALL
@@ -99,18 +98,6 @@ def squeeze_excite(
         return dx, *add_up(in_order(backward_of, list(zip(parts, kept, strict=True))))
 
     return y, backward
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Let glibc keep what y and dx leave behind for the next y and dx.
-
-    It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
-    goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
-    written: that can take as long as the block itself. One large block, freed and never touched,
-    lets glibc keep 64 MiB. With another C library, this has no effect.
-    """
-    np.empty(2**25 - 2**16, np.uint8)
 
 
 @dataclass(frozen=True)

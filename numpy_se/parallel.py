@@ -1,4 +1,6 @@
-"""Several cores: one Python thread for each, as NumPy lets go of the GIL in its loops.
+"""Several cores, and the memory of chunks: what fast operations have in common.
+
+Each core gets one Python thread, as NumPy lets go of the GIL in its loops.
 
     with workers(2):
         y, backward = fused.squeeze_excite(x, w1, w2)
@@ -17,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
+
+import numpy as np
 
 from numpy_se.contract import Array, check_count
 
@@ -54,6 +58,18 @@ def one_blas_thread() -> AbstractContextManager[Any]:
         return nullcontext()
     limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
     return limits
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let glibc keep freed arrays for those of the next step, from the first call on.
+
+    It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
+    goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
+    written: that can take as long as an SE block. One large block, freed and never touched, lets
+    glibc keep 64 MiB. With another C library, this has no effect.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def chunks(length: int, least: int) -> list[slice]:

@@ -14,7 +14,7 @@ from numpy_se.data import ByteArray, Digits
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
-from numpy_se.parallel import add_up, chunks, in_order, one_blas_thread, workers
+from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory, one_blas_thread, workers
 from numpy_se.train.checkpoint import State
 from numpy_se.train.progress import Progress
 
@@ -96,6 +96,7 @@ def loss_and_grads(
         _, grads = backward_net(backward_loss(weight))
         return [np.asarray(weight * loss), *(grads[name] for name in params)]
 
+    keep_freed_memory()
     parts = chunks(len(x), math.ceil(len(x) / MICROBATCH))
     loss, *grads = add_up(in_order(share, parts))
     return float(loss), dict(zip(params, grads, strict=True))
