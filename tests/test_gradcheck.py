@@ -351,6 +351,7 @@ def test_every_entry_of_a_large_argument_is_seen() -> None:
     report = se.gradcheck(spoiled(se.linear, one_entry), x, w)
     assert [w.index for w in report.wrong] == [place]
     assert report.wrong[0].given - report.wrong[0].expected == pytest.approx(error, rel=0.5)
+    assert "Cause unknown" in report.headline
 
 
 def test_a_large_argument_is_diagnosed_at_smaller_sizes() -> None:
@@ -501,3 +502,12 @@ def test_a_batch_of_another_size_may_not_crash() -> None:
 
     report = se.gradcheck(squeezes, shapes={"x": (2, 3)})
     assert "backward of 1 sample(s) raises TypeError" in str(report)
+
+
+def test_an_output_that_loses_its_short_axes_is_diagnosed() -> None:
+    def squeezed(x: Any) -> Any:
+        z = x.mean(axis=(2, 3), keepdims=True).squeeze()
+        return z, lambda dz: dz[..., None, None] / x[0, 0].size + 0 * x
+
+    x = np.random.default_rng(0).standard_normal((2, 1, 1, 2))
+    assert "dx has shape (2, 2, 1, 2); it wants (2, 1, 1, 2)" in str(se.gradcheck(squeezed, x))

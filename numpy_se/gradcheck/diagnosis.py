@@ -92,7 +92,11 @@ def _runs_like(first: Sample) -> Callable[[Op, Arguments], bool]:
 
 
 def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
-    """The first sample and others, of other sizes, as far as every entry can be measured."""
+    """The first sample and others, of other sizes, as far as every entry can be measured.
+
+    A forward pass with ``squeeze()`` drops the axes of size 1. What it gives without them is left
+    out, as the axes of its output would not correspond.
+    """
     if first.run.grads:
         if _complete(first):
             yield first, arguments
@@ -105,7 +109,7 @@ def _probes(op: Op, arguments: Arguments, first: Sample) -> Iterator[Probe]:
         rng = np.random.default_rng(number)
         args = changed.draw(rng)
         sample = check_at(op, changed.names, at_large(args) if number else args, rng)
-        if _complete(sample):
+        if _complete(sample) and sample.run.y.ndim == first.run.y.ndim:
             yield sample, changed
 
 
@@ -228,6 +232,8 @@ def _constant(op: Op, first: Sample, name: str) -> str:
     factor = float(some @ right) / max(float(right @ right), 1e-300)
     if np.abs(some - factor * right).max() > 1e-4 * np.abs(right).max():
         return ""
+    if abs(factor - 1) < 1e-4:
+        return ""  # the wrong entries are others
     if abs(factor) < 1e-4:
         return "it is zero"
     return (
