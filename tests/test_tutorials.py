@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest.importorskip("matplotlib")
 TUTORIALS = Path(__file__).parent.parent / "tutorials"
@@ -25,6 +26,7 @@ def test_a_chapter_runs(
     monkeypatch.setattr(sys, "argv", [str(chapter)])
     monkeypatch.syspath_prepend(str(TUTORIALS))
     sys.modules.pop("course", None)  # it reads the variable when it is imported
+    profile = settings.get_current_profile_name()
     with matplotlib.rc_context({"backend": "agg"}):
         import course
 
@@ -32,6 +34,7 @@ def test_a_chapter_runs(
         monkeypatch.setattr(course, "RUNS", tmp_path / "runs")
         runpy.run_path(str(chapter), run_name="__main__")
         plt.close("all")
+    settings.load_profile(profile)  # a chapter may take another one
     figures = [path.stem for path in (tmp_path / "figures").glob("*.png")]
     assert chapter.stem in figures, "the figure of a chapter has its name"
     assert capsys.readouterr().out
