@@ -1,0 +1,500 @@
+r"""
+10. Variations: which parts of the block matter?
+================================================
+
+The paper changes one part of the SE block at a time: the width of the bottleneck, the squeeze, the
+gate, the stages that have a block, its place beside the shortcut. Each change is a row of a table,
+with one number from ImageNet. Do the same changes matter on handwritten digits, and how would we
+know that a difference is more than chance?
+
+You need: the SE block (chapter 4), mean and standard deviation. You get: each variation in a line
+of code, many short runs on all cores, and differences with intervals that say what is decided.
+"""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+from course import QUICK, RUNS, show
+
+from numpy_se import add, flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
+from numpy_se.contract import op
+from numpy_se.data import DataError, load_mnist
+from numpy_se.gradcheck import from_layer
+from numpy_se.nets import Apply, Conv2d, Layer, Linear, Residual, Sequential, SqueezeExcite
+from numpy_se.optim import Adam
+from numpy_se.train import Options, initial_state, sweep, train
+
+# %%
+# How much to run
+# ---------------
+#
+# As it stands, the chapter takes about two minutes on two cores. For a longer study, run
+# ``python tutorials/10_variations.py --full``. It trains on all of MNIST, and on Fashion-MNIST if
+# its files are in the folder below, and takes some hours. The numbers in this cell are all that
+# differs.
+
+FULL = "--full" in sys.argv[1:] and not QUICK
+SEEDS = 10 if FULL else 2 if QUICK else 5
+EPOCHS = 5 if FULL else 1 if QUICK else 2
+TRAIN, TEST = (60_000, 10_000) if FULL else (64, 20) if QUICK else (3_000, 2_000)
+FASHION = "/usr/share/datasets/fashion-mnist"
+
+# %%
+# A layer for two variations
+# --------------------------
+#
+# Most variations are arguments of ``SqueezeExcite``. Two are not. In both of them, x takes two
+# paths that meet again:
+#
+# - *NoSqueeze* (Table 16) does not pool. The two layers of the excitation work at every pixel, as
+#   1x1 convolutions. So every pixel has a gate of its own: :math:`y = x \cdot g(x)`.
+# - *SE on the shortcut* (Table 14) scales the skip path in place of the branch F:
+#   :math:`y = F(x) + \mathrm{SE}(x)`.
+#
+# One layer serves both. It merges what two paths make of x, by a product or by a sum. As x is used
+# twice, its gradient is the sum over both paths:
+
+
+@op("..., ... -> ...")
+def multiply(x, s):
+    return x * s, lambda dy: (dy * s, dy * x)
+
+
+@dataclass(frozen=True)
+class Both:
+    """y = merge(left(x), right(x))."""
+
+    merge: Callable
+    left: Layer
+    right: Layer
+
+    @property
+    def paths(self):
+        return Sequential(left=self.left, right=self.right)  # it names and draws the parameters
+
+    @property
+    def names(self):
+        return self.paths.names
+
+    def init(self, rng, dtype=np.float32):
+        return self.paths.init(rng, dtype)
+
+    def __call__(self, params, x):
+        y_left, back_left = self.left(self.paths.own_params(params, "left"), x)
+        y_right, back_right = self.right(self.paths.own_params(params, "right"), x)
+        y, back_merge = self.merge(y_left, y_right)
+
+        def backward(dy):
+            dleft, dright = back_merge(dy)
+            dx_left, grads_left = back_left(dleft)
+            dx_right, grads_right = back_right(dright)
+            grads = {f"left.{name}": grad for name, grad in grads_left.items()}
+            grads |= {f"right.{name}": grad for name, grad in grads_right.items()}
+            return dx_left + dx_right, grads
+
+        return y, backward
+
+
+def no_squeeze(channels, ratio):
+    pixel = {"size": 1, "padding": 0, "bias": False}
+    gates = Sequential(
+        reduce=Conv2d(channels, channels // ratio, **pixel),
+        relu=Apply(relu),
+        expand=Conv2d(channels // ratio, channels, **pixel),
+        gate=Apply(sigmoid),
+    )
+    return Both(multiply, Sequential(), gates)  # no layers: x as it is
+
+
+# %%
+# A layer of one's own is checked before it is trained:
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal((2, 6, 4, 5))
+on_the_shortcut = Both(add, Sequential(conv=Conv2d(6, 6)), SqueezeExcite(6, ratio=2))
+for layer in (no_squeeze(6, ratio=2), on_the_shortcut):
+    params = layer.init(rng, np.float64)
+    report = gradcheck(from_layer(layer, params), x, *params.values(), names=["x", *params])
+    print("gradients are right:", report.ok)
+
+# %%
+# One net for all tables
+# ----------------------
+#
+# Tables 13 and 14 need stages and shortcuts, so the net is a small ResNet: three stages of 16, 32
+# and 64 channels on maps of 14, 7 and 4 pixels. Each begins with a convolution of stride 2, then
+# comes one residual block with one convolution F. The placements of Table 14 are, in formulas:
+#
+# ==========  ============================
+# standard    relu(x + SE(F(x)))
+# before      relu(x + F(SE(x)))
+# after       SE(relu(x + F(x)))
+# shortcut    relu(SE(x) + F(x))
+# ==========  ============================
+#
+# The standard ratio of the paper is 16. With our 16 channels, that would leave one hidden unit. We
+# take 4 as the standard. Then 4, 8 and 16 units are left.
+
+SQUEEZES = {"mean": global_avg_pool, "max": global_max_pool}
+GATES = {"sigmoid": sigmoid, "tanh": tanh, "relu": relu}
+
+
+def stage(channels, filters, se, place):
+    conv = Sequential(conv=Conv2d(filters, filters))
+    block = {
+        None: Residual(conv=conv),
+        "standard": Residual(conv=conv, se=se),
+        "before": Residual(se=se, conv=conv),
+        "after": Residual(conv=conv),
+        "shortcut": Both(add, conv, Sequential(se=se)),
+    }[place]
+    layers = {
+        "down": Conv2d(channels, filters, stride=2, input_grad=channels > 1),
+        "relu1": Apply(relu),
+        "block": block,
+        "relu2": Apply(relu),
+    }
+    return Sequential(**layers, **({"se": se} if place == "after" else {}))
+
+
+def build(
+    ratio=4, squeeze="mean", gate="sigmoid", place="standard", stages=(1, 2, 3), pixelwise=False
+):
+    layers = {}
+    for number, (channels, filters) in enumerate([(1, 16), (16, 32), (32, 64)], start=1):
+        if pixelwise:
+            se = no_squeeze(filters, ratio)
+        else:
+            se = SqueezeExcite(filters, ratio, squeeze=SQUEEZES[squeeze], gate=GATES[gate])
+        where = place if number in stages else None
+        layers[f"stage{number}"] = stage(channels, filters, se, where)
+    return Sequential(**layers, flatten=Apply(flatten), classify=Linear(64 * 4 * 4, 10))
+
+
+# %%
+# The variations, one line each
+# -----------------------------
+#
+# The last column is the paper's top-1 error on ImageNet with SE-ResNet-50, in percent. There the
+# standard block has 22.28. The ratios are compared by their distance from the standard: our 8 is
+# twice the standard 4, as the paper's 32 is twice 16.
+
+PAPER_STANDARD = 22.28
+TABLES = {
+    "Table 10: ratio": {
+        "r = 1 (paper 4)": ({"ratio": 1}, 22.25),
+        "r = 2 (paper 8)": ({"ratio": 2}, 22.26),
+        "r = 8 (paper 32)": ({"ratio": 8}, 22.72),
+        "no SE": ({"stages": []}, 23.30),
+    },
+    "Table 11: squeeze": {"max": ({"squeeze": "max"}, 22.57)},
+    "Table 12: gate": {
+        "tanh": ({"gate": "tanh"}, 23.00),
+        "ReLU": ({"gate": "relu"}, 23.47),
+    },
+    "Table 13: one stage": {
+        "stage 1 (paper 2)": ({"stages": [1]}, 23.03),
+        "stage 2 (paper 3)": ({"stages": [2]}, 23.04),
+        "stage 3 (paper 4)": ({"stages": [3]}, 22.68),
+    },
+    "Table 14: place": {
+        "before F": ({"place": "before"}, 22.23),
+        "after the sum": ({"place": "after"}, 22.78),
+        "on the shortcut": ({"place": "shortcut"}, 22.20),
+    },
+    "Table 16: NoSqueeze": {"1x1 convolutions": ({"pixelwise": True}, 22.93)},
+    "Control": {"the same, drawn anew": ({"draw": 1}, None)},
+}
+
+# %%
+# The last row is a control. It is the standard block, only the first weights of its SE blocks are
+# others. We know the true difference: it is 0. What the row shows is chance.
+#
+# One run
+# -------
+#
+# Two nets are easier to compare when all else is equal. So the runs with one seed see the images in
+# the same order, and all layers that they share start with the same weights. Only the weights of
+# the SE blocks are drawn apart from them. What is left is the variation, and chance.
+#
+# Some gates make the maps large, and the net has no batch normalisation to mend that. So the
+# classifier begins at 0, and Adam adapts the steps. Then all variations learn at one learning rate.
+#
+# The function takes settings and gives a result that JSON can hold. Beside the error, it counts SE
+# blocks that are *stuck*: their gates are the same for all test images.
+
+
+def start(net, seed, draw):
+    """Draw the weights; those outside of the SE blocks are drawn for the net without SE."""
+    shared = build(stages=[]).init(np.random.default_rng(seed))
+    params = net.init(np.random.default_rng([seed, draw, 1]))
+    others = [name for name in params if "se" not in name.split(".")]
+    params |= dict(zip(others, shared.values(), strict=True))
+    return params | {"classify.w": np.zeros_like(params["classify.w"])}
+
+
+def one_run(digits, seed, epochs, draw=0, **variation):
+    net, rule = build(**variation), Adam(weight_decay=5e-4)
+    options = Options(epochs=epochs, batch_size=32, lr=0.005, seed=seed)
+    state = initial_state(net, digits, options, rule)
+    state = replace(state, params=start(net, seed, draw))
+    state = train(net, digits, options, rule=rule, state=state, progress=False)
+    gates = net.gates(state.params, digits.inputs(digits.test_images[:1000])).values()
+    return {
+        "error": round(100 * (1 - float(state.accuracies[-1])), 4),
+        "stuck": sum(bool((s == s[0]).all()) for s in gates),
+        "closed": [float((s == 0).all(axis=0).mean()) for s in gates],
+    }
+
+
+# %%
+# Before the long part, every variation runs once, forward and backward, on a few images:
+
+VARIATIONS = {name: setting for rows in TABLES.values() for name, (setting, _) in rows.items()}
+for name, setting in VARIATIONS.items():
+    net = build(**{key: value for key, value in setting.items() if key != "draw"})
+    params = net.init(rng)
+    logits, backward = net(params, rng.standard_normal((4, 1, 28, 28), np.float32))
+    _, grads = backward(np.ones_like(logits))
+    assert grads.keys() == params.keys(), name
+    print(f"{name:22} {sum(param.size for param in params.values()):7,} parameters")
+
+# %%
+# Many runs
+# ---------
+#
+# ``sweep`` hands the runs to an *executor* and writes each result to a file when it is there. Stop
+# with Ctrl-C when you like: the next start goes on with the runs that are left. It refuses results
+# of other settings, but it cannot see a change of the code. When you change either, remove the
+# folder ``runs/10_variations``.
+#
+# loky makes a process for each core. On a cluster, only the executor is another one. With Dask
+# (``pip install distributed``), it is that of a scheduler which runs already:
+#
+# .. code-block:: python
+#
+#    from dask.distributed import Client
+#
+#    executor = Client("tcp://scheduler:8786").get_executor()
+#
+# Its machines need NumPy and this package, and ``threadpoolctl`` if they have several cores. They
+# need no data: the images travel with every run, which is why there is one sweep for each seed. The
+# quick mode stays in this process.
+
+
+if QUICK:
+    executor = ThreadPoolExecutor(1)
+else:
+    from loky import get_reusable_executor
+
+    executor = get_reusable_executor()
+
+
+def study(digits):
+    """Give the results of all runs: for every variation a list, seed by seed."""
+    digits = replace(
+        digits,
+        train_images=digits.train_images[:TRAIN],
+        train_labels=digits.train_labels[:TRAIN],
+        test_images=digits.test_images[:TEST],
+        test_labels=digits.test_labels[:TEST],
+    )
+    sizes = f"{len(digits.train_images)}+{len(digits.test_images)}"
+    folder = RUNS / "10_variations" / f"{digits.name} {sizes}"
+    settings = {"standard": {}, **VARIATIONS}
+    results = {name: [] for name in settings}
+    for seed in range(SEEDS):
+        common = {"seed": seed, "epochs": EPOCHS}
+        jobs = {f"{name}, seed {seed}": common | own for name, own in settings.items()}
+        done = sweep(partial(one_run, digits), jobs, folder, executor)
+        for name in settings:
+            results[name].append(done[f"{name}, seed {seed}"])
+    return results
+
+
+data = [load_mnist()]
+if FULL:
+    try:
+        data.append(load_mnist(FASHION, dataset="fashion"))
+    except DataError as reason:
+        print(f"without Fashion-MNIST: {reason}")
+studies = {digits.name: study(digits) for digits in data}
+
+# %%
+# Differences, with intervals
+# ---------------------------
+#
+# For every seed k we have the error of the variation and that of the standard block. We take their
+# difference :math:`d_k`, in percentage points. The n differences have a mean and a standard
+# deviation s. If chance acts like a normal distribution, then the true difference lies in
+#
+# .. math:: \bar d \pm t \, \frac{s}{\sqrt{n}}
+#
+# in 95 of 100 such studies. t is the 97.5 % quantile of Student's t distribution with n - 1 degrees
+# of freedom. For n = 5 it is 2.78, where a normal distribution has 1.96: with few seeds, s is not
+# well known either. NumPy draws from this distribution, so we get t as the 95 % quantile of many
+# absolute values.
+
+t = np.quantile(np.abs(np.random.default_rng(0).standard_t(SEEDS - 1, 10**6)), 0.95)
+print(f"{SEEDS} seeds: t = {t:.2f}")
+
+
+def errors(runs):
+    return np.array([run["error"] for run in runs])
+
+
+def interval(runs, standard):
+    """Give the mean of the paired differences, and half the width of its interval."""
+    differences = errors(runs) - errors(standard)
+    return differences.mean(), t * differences.std(ddof=1) / np.sqrt(len(differences))
+
+
+for name, runs in studies.items():
+    standard = errors(runs["standard"])
+    print(f"\n{name}: standard block, test error {standard.mean():.2f} %", end=" ")
+    print(f"(from {standard.min():.2f} to {standard.max():.2f} over the seeds)")
+    print(f"{'':22}{'error':>7}{'difference':>12}{'interval':>18}{'':13}{'paper':>6}")
+    for table, rows in TABLES.items():
+        print(table)
+        for row, (_, paper) in rows.items():
+            mean, half = interval(runs[row], runs["standard"])
+            verdict = "undecided" if abs(mean) <= half else "worse" if mean > 0 else "better"
+            print(
+                f"  {row:20}{errors(runs[row]).mean():7.2f}{mean:+12.2f}"
+                f"   {mean - half:+6.2f} to {mean + half:+6.2f}  {verdict:11}"
+                + (f"{paper - PAPER_STANDARD:+6.2f}" if paper else "")
+            )
+
+# %%
+# The figure shows the same, one line for each variation. A filled point is decided. A hollow one is
+# not: its interval holds the 0. On the right are the differences of the paper, on a scale of their
+# own. The paper gives one number for each row, so there are no intervals.
+
+heights, height = {}, 0.0
+for table, rows in TABLES.items():
+    for line in (table, *rows):
+        heights[line] = height = height - 1.0
+    height -= 0.4
+
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 7.0), width_ratios=[3, 2], sharey=True)
+undecided = 0
+for number, (name, runs) in enumerate(studies.items()):
+    means, halves = np.transpose([interval(runs[row], runs["standard"]) for row in VARIATIONS])
+    places = np.array([heights[row] for row in VARIATIONS]) - 0.35 * number
+    hollow, colour = np.abs(means) <= halves, f"C{number}"
+    axes[0].errorbar(means, places, xerr=halves, fmt="o", color=colour, label=name)
+    axes[0].plot(means[hollow], places[hollow], "o", color=colour, mfc="white", zorder=3)
+    undecided += hollow.sum()
+for rows in TABLES.values():
+    for row, (_, paper) in rows.items():
+        if paper:
+            axes[1].plot(paper - PAPER_STANDARD, heights[row], "D", color="C6")
+
+axes[0].set(title="test error here, 95 % intervals", ylim=(height - 0.4, 0))
+axes[1].set(title="the paper: top-1 error")
+axes[0].set_yticks(list(heights.values()), list(heights))
+for label in axes[0].get_yticklabels():
+    label.set_weight("bold" if label.get_text() in TABLES else "normal")
+for axis in axes:
+    axis.set_xlabel("← better   points   worse →")
+    axis.axvline(0, color="0.5", linewidth=1)
+    axis.grid(False, axis="y")
+    axis.tick_params(axis="y", length=0)
+figure.legend(loc="outside lower left", ncols=len(studies))
+figure.suptitle(
+    f"With {SEEDS} seeds, {undecided} of {len(studies) * len(VARIATIONS)} differences "
+    "to the standard block are undecided",
+    weight="bold",
+)
+show(figure, "10_variations")
+
+# %%
+# How to read it, and how not to
+# ------------------------------
+#
+# - *Undecided is not equal.* The interval says which true differences fit what was seen. If it goes
+#   from -1 to +1, the variation can be a clear gain or a clear loss.
+# - *Some are decided by chance.* Of 20 intervals at 95 %, about one misses the true value. Among
+#   15 rows, one that is decided is no surprise, and with other seeds it can be another one. The
+#   control shows how far chance goes when nothing is different. What is not clearly further away
+#   than the control is not a finding.
+# - *All rows share the standard runs.* If these few runs had bad luck, all differences move to the
+#   left together, and the control with them. So a column of points on one side is no evidence.
+# - *The interval speaks of seeds.* The test images are the same in all runs, and so are the
+#   training images and the learning rate. Others could shift the rows.
+# - *It speaks of this net.* Short training on few images rewards what learns fast. The paper's nets
+#   are deep, wide and trained to the end. That a row has another sign here does not say that the
+#   paper is wrong, and the same sign does not say that it is right.
+#
+# How many seeds would be enough? With many of them, the half width of the interval is about
+# :math:`2 s / \sqrt{n}`. We take the median of s over all variations, and solve for n. Without
+# pairs, s would be :math:`\sqrt 2` times the standard deviation of the error itself.
+
+for name, runs in studies.items():
+    spread = np.median(
+        [(errors(runs[row]) - errors(runs["standard"])).std(ddof=1) for row in VARIATIONS]
+    )
+    alone = np.sqrt(2) * np.median([errors(runs[row]).std(ddof=1) for row in runs])
+    print(f"{name}: s is about {spread:.2f} points with pairs, {alone:.2f} without")
+    for difference in (0.2, 0.1):
+        needed = int(np.ceil((2 * spread / difference) ** 2))
+        print(f"  to tell a difference of {difference} points from 0: about {needed} seeds")
+
+# %%
+# Stuck blocks
+# ------------
+#
+# A ReLU that is 0 sends no gradient back. As a gate, it closes a channel: what the branch computes
+# there is thrown away. If the gates of a channel are 0 for all images, its row of w2 gets no
+# gradient. Only other hidden units can open it again. If all channels are closed, then w1, w2 and
+# the convolution before them get no gradient, and the block is stuck until its input changes. The
+# shortcut still carries x. So the net learns on without this block, and the loss alone does not
+# show it.
+#
+# A sigmoid cannot close in this way, but its block can be stuck all the same. When all hidden units
+# are 0, every gate is exactly 0.5, and with tanh it is 0. The fewer hidden units there are, the
+# more likely that is: with r = 8 the first block has two. We counted both on test images, after
+# training, over all seeds:
+
+for name, runs in studies.items():
+    print(f"\n{name}: {'stuck blocks':>20}   channels closed for all images, by block")
+    for row in ("standard", "r = 8 (paper 32)", "tanh", "ReLU"):
+        stuck = sum(run["stuck"] for run in runs[row])
+        blocks = sum(len(run["closed"]) for run in runs[row])
+        closed = 100 * np.mean([run["closed"] for run in runs[row]], axis=0)
+        print(
+            f"{row:22} {stuck:3} of {blocks}   ", "   ".join(f"{share:3.0f} %" for share in closed)
+        )
+
+# %%
+# Questions
+# ---------
+#
+# 1. Why are the differences taken seed by seed, and not between the two means?
+# 2. NoSqueeze has exactly as many weights as the standard block. What can it not do?
+# 3. A tanh gate without a bias begins around 0, a sigmoid gate around 0.5. What does this mean for
+#    the residual block at the start of training?
+# 4. You run the study with other seeds, and another row is decided. May you add it to the list?
+# 5. With the ReLU gate, what would a bias b2 = 1 at the start change?
+#
+# Answers
+# -------
+#
+# 1. Runs with one seed share the order of the images and the first weights, so part of their luck
+#    is common. It cancels in the difference. The standard deviation of the differences is then
+#    smaller than that of two independent runs. Training forgets some of what was shared: the two
+#    numbers for s above tell what pairing gained here.
+# 2. It cannot look beyond a pixel. The standard block lets all pixels decide together over a
+#    channel: a pixel in a corner learns what is in the middle. A 1x1 convolution cannot do that.
+# 3. The branch is almost closed, with either sign. So the block begins near the identity, and F
+#    learns slowly: its gradient has the factor s. With the sigmoid, about half of F passes from
+#    the first step.
+# 4. No. Whoever looks at many studies and keeps what is decided collects chance. Fix the seeds and
+#    the comparison before the run, then report all rows, as in the table above.
+# 5. The gates would begin around 1. So most channels would begin open, and most rows of w2 would
+#    get a gradient. The paper has no biases in these tables, so we have none either.
