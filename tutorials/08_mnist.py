@@ -5,7 +5,7 @@ r"""
 A small net reads handwritten digits. Does it make fewer mistakes with SE blocks than without them?
 And fewer than another net without SE blocks that has as many parameters?
 
-You need: the SE block (chapter 4) and its cost (chapter 7), a mean and a standard deviation. You
+You need: the SE block (chapter 4) and its cost (chapter 6), a mean and a standard deviation. You
 get: learning curves with confidence intervals, a comparison at the same size, a rule that is fixed
 before the result is known, and a way to run many trainings that can be stopped at any time.
 """
