@@ -2,9 +2,12 @@ r"""
 1. Squeeze: one number for each channel
 =======================================
 
-A feature map holds one picture for each channel. The SE block begins with a very short summary of
-it: the mean of every channel. What is lost by that, and how does a gradient find its way back from
-one number to all the pixels?
+A feature map holds one picture for each channel. The SE block begins by reducing each of them to
+its mean. What is lost by that, and how does a gradient find its way back from one number to all the
+pixels?
+
+SE stands for Squeeze-and-Excitation (Hu et al., arXiv 1709.01507, *the paper* in this course). Some
+chapters test sentences of a short web summary of that paper, *the summary*.
 
 You need: sums with indices, and the chain rule. You get: the gradient of a mean, written as a sum,
 then as one line of NumPy, then checked by hand.
@@ -57,16 +60,18 @@ print("largest difference from the loops:", np.abs(z - z_loops).max())
 #
 # .. math:: dz_{nc} = \frac{\partial L}{\partial z_{nc}}
 #
-# and we look for the same thing for ``x``. The chain rule sums over everything that
-# :math:`x_{nchw}` feeds:
+# (``dz`` is one name, as in the code; it is no differential.) We look for the same thing for ``x``.
+# If a number x feeds several numbers :math:`z_1, z_2, \dots`, each of them passes on its part:
+# :math:`dx = \sum_i dz_i \, \partial z_i / \partial x`. Here n, c, h and w are fixed, and the
+# primes mark the indices of the sum:
 #
 # .. math::
 #
 #    dx_{nchw} = \sum_{n'c'} dz_{n'c'} \, \frac{\partial z_{n'c'}}{\partial x_{nchw}}
 #
 # Which :math:`z_{n'c'}` does the pixel :math:`x_{nchw}` feed? Only the mean of its own sample and
-# channel, :math:`n' = n` and :math:`c' = c`. There it stands once, with the factor 1/(HW). So one
-# term of the sum is left:
+# channel. There it stands once, with the factor 1/(HW). So the derivative is 1/(HW) if
+# :math:`n' = n` and :math:`c' = c`, else 0, and one term of the sum is left:
 #
 # .. math:: dx_{nchw} = \frac{1}{HW} \, dz_{nc}
 #
@@ -77,7 +82,7 @@ print("largest difference from the loops:", np.abs(z - z_loops).max())
 # ----------------------
 #
 # ``dz`` has the axes (N, C), ``dx`` needs (N, C, H, W). Two axes of length 1 are added, and the
-# numbers are repeated along them:
+# numbers are repeated along them (``broadcast_to`` gives a view that is read-only):
 
 dz = rng.standard_normal((N, C))
 dx = np.broadcast_to(dz[:, :, None, None] / (H * W), x.shape)
@@ -89,8 +94,9 @@ print(dx[0, 0].round(4))
 # -----------------------------------------------
 #
 # A formula can be wrong in ways that look right. A derivative is a slope, so we can measure it:
-# move one pixel by a small step in both directions, and see how much the loss moves. For the loss
-# we take :math:`L = \sum_{nc} dz_{nc} z_{nc}`. Its gradient with respect to ``z`` is our ``dz``.
+# move one pixel by a small step in both directions, and see how much the loss moves. The formula
+# must hold for every loss, so we take the simplest one whose gradient with respect to ``z`` is our
+# ``dz``: :math:`L = \sum_{nc} dz_{nc} z_{nc}`.
 
 
 def loss(x):
@@ -105,9 +111,9 @@ slope = (loss(x + moved) - loss(x - moved)) / (2 * step)
 print("measured", slope, "  formula", dx[1, 2, 3, 4])
 
 # %%
-# One entry agrees. ``numpy_se`` has the same pair of functions. It returns the output together with
-# the function that computes the gradient. All operations of the package have this form, and
-# chapter 4 builds the whole block from it:
+# One entry agrees, in nine digits or so. ``numpy_se`` has the same pair of functions. It returns
+# the output together with the function that computes the gradient. All operations of the package
+# have this form, and chapter 4 builds the whole block from it:
 
 z_package, backward = global_avg_pool(x)
 print("same output:", np.allclose(z_package, z), "  same gradient:", np.allclose(backward(dz), dx))
@@ -137,6 +143,7 @@ for column, name in enumerate(maps):
     picture = above.imshow(stack[0, column], vmin=0, vmax=1)
     slopes = below.imshow(gradients[0, column], vmin=0, vmax=2 / stack[0, column].size)
     above.set_title(f"{name}\nz = {means[0, column]:.2f}", weight="normal")
+    below.set_title("1/96 everywhere", weight="normal")
 for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
     axis.grid(False)

@@ -7,8 +7,8 @@ between 0 and 1. Why this network: two layers with few hidden units between them
 sigmoid at the end?
 
 You need: matrix products and the chain rule; chapter 1. You get: the gradients of a linear layer,
-of ReLU and of the sigmoid; a reason, with a number, for each part of the network; and what to do
-when all gates are 0.5.
+of ReLU and of the sigmoid; a reason, with a number, for the sigmoid and for the bottleneck; and
+what to do when all gates are 0.5.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ from numpy_se.data import load_mnist
 #
 # :math:`W_1` has the shape (R, C), :math:`W_2` the shape (C, R). R is the *reduced width*, C / r
 # for a *reduction ratio* r. We give every step a name, because the backward pass needs each of
-# them. For a batch, samples are rows:
+# them. For a batch, samples are rows (and there are no biases, as in the paper's equations):
 
 rng = np.random.default_rng(0)
 N, C, R = 3, 8, 2
@@ -54,20 +54,21 @@ s = 1 / (1 + np.exp(-u))  # (N, C): the gates
 # The linear layer
 # ----------------
 #
-# In indices, the last linear layer is
+# In indices, with q for the hidden unit, the last linear layer is
 #
-# .. math:: u_{nc} = \sum_r w2_{cr} \, a_{nr}
+# .. math:: u_{nc} = \sum_q W^{(2)}_{cq} \, a_{nq}
 #
-# Let ``du`` be the upstream gradient, :math:`du_{nc} = \partial L / \partial u_{nc}`. Who is fed by
-# :math:`a_{nr}`? All outputs c of the same sample n, each with the weight :math:`w2_{cr}`. So its
-# gradient is a sum over c. Who is fed by :math:`w2_{cr}`? The output c of *every* sample, as all
-# samples share the weights. So its gradient is a sum over n:
+# where :math:`W^{(2)}_{cq}` is an entry of :math:`W_2`. Let ``du`` be the upstream gradient,
+# :math:`du_{nc} = \partial L / \partial u_{nc}`. What does :math:`a_{nq}` feed? All outputs c of
+# the same sample n, each with the weight :math:`W^{(2)}_{cq}`. So its gradient is a sum over c.
+# What does :math:`W^{(2)}_{cq}` feed? The output c of *every* sample, as all samples share the
+# weights. So its gradient is a sum over n:
 #
 # .. math::
 #
-#    da_{nr} = \sum_c du_{nc} \, w2_{cr}
+#    da_{nq} = \sum_c du_{nc} \, W^{(2)}_{cq}
 #    \qquad\qquad
-#    dw2_{cr} = \sum_n du_{nc} \, a_{nr}
+#    dW^{(2)}_{cq} = \sum_n du_{nc} \, a_{nq}
 #
 # A sum over a shared index is a matrix product. The shapes decide which factor is transposed:
 
@@ -79,6 +80,8 @@ _, back_linear = linear(a, w2)
 print("linear: ", [np.allclose(x, y) for x, y in zip(back_linear(du), (da, dw2), strict=True)])
 
 # %%
+# The first layer is the same, with ``h``, ``z``, ``w1`` in place of ``u``, ``a``, ``w2``.
+#
 # ReLU and sigmoid
 # ----------------
 #
@@ -86,7 +89,7 @@ print("linear: ", [np.allclose(x, y) for x, y in zip(back_linear(du), (da, dw2),
 # ReLU has the slope 1 where its input is positive, and 0 where it is negative. (At exactly 0 it has
 # a kink and no slope. The convention is to take 0.)
 #
-# .. math:: dh_{nr} = da_{nr} \cdot 1(h_{nr} > 0)
+# .. math:: dh_{nq} = da_{nq} \cdot 1(h_{nq} > 0)
 #
 # For the sigmoid, :math:`\sigma(u) = (1 + e^{-u})^{-1}`, the chain rule gives
 #
@@ -95,7 +98,8 @@ print("linear: ", [np.allclose(x, y) for x, y in zip(back_linear(du), (da, dw2),
 #    \sigma'(u) = \frac{e^{-u}}{(1 + e^{-u})^2}
 #               = \frac{1}{1 + e^{-u}} \cdot \frac{e^{-u}}{1 + e^{-u}} = s \, (1 - s)
 #
-# so :math:`du = ds \cdot s \, (1 - s)`. The slope is written with the *output*: the backward pass
+# as :math:`e^{-u} / (1 + e^{-u}) = 1 - 1/(1 + e^{-u}) = 1 - s`. So
+# :math:`du = ds \cdot s \, (1 - s)`. The slope is written with the *output*: the backward pass
 # needs no exponential. It is 1/4 at most, where the gate is 0.5, and almost 0 where the gate is
 # nearly open or nearly closed.
 
@@ -123,23 +127,27 @@ print([np.allclose(x, y) for x, y in zip(backward(ds), (dz, dw1, dw2), strict=Tr
 print(gradcheck(excite, shapes="N C, R C, C R"))
 
 # %%
-# The last line compares every entry with finite differences, at several sizes. Chapter 5 looks
-# inside this check.
-#
-# A word on names. One summary of the paper says that the term squeeze *"comes from the pattern
-# recognition model in each SE block which is a bottleneck network with single hidden layer (ReLU)
-# and logistic outputs"*. The description of the network is right: it is what we just computed, with
-# no difference from ``excite``. The name is not. In the paper, *squeeze* is the mean of chapter 1
-# (eq. 2), and this network is the *excitation* (eq. 3). The paper's Table 16 takes the squeeze out
-# and keeps the bottleneck ("NoSqueeze"). So the claim on the name is not supported.
+# The last line compares every entry with finite differences. The string names the axes of each
+# argument; equal letters are equal sizes. ``gradcheck`` draws several sizes, the numbers and the
+# upstream gradient itself. The error at the end of its report is absolute; the numbers drawn are of
+# size 1. Chapter 5 looks inside this check.
 #
 # Why sigmoid, and not softmax?
 # -----------------------------
 #
 # Softmax gives numbers between 0 and 1, too. But their sum is 1: it distributes one unit among the
-# channels. ``excite`` takes any gate that has the form ``y, backward``, so we can look at it.
-# Its slopes are :math:`\partial s_j / \partial u_i = s_j (\delta_{ij} - s_i)`: whoever opens one
-# gate closes all the others a little.
+# channels. ``excite`` takes any gate that has the form ``y, backward``, so we can look at it. With
+# :math:`S = \sum_k e^{u_k}`, a gate is :math:`s_j = e^{u_j} / S`, and its slopes are
+#
+# .. math::
+#
+#    \frac{\partial s_j}{\partial u_i}
+#    = \frac{e^{u_j}}{S} \delta_{ij} - \frac{e^{u_j} e^{u_i}}{S^2} = s_j (\delta_{ij} - s_i)
+#
+# where :math:`\delta_{ij}` is 1 for i = j, else 0. Whoever opens one gate closes all the others a
+# little. The chain rule sums over the gates, and gives the last line of the code:
+#
+# .. math:: du_i = \sum_j ds_j \, s_j (\delta_{ij} - s_i) = s_i \Big(ds_i - \sum_j ds_j \, s_j\Big)
 
 
 def softmax(u):
@@ -157,8 +165,9 @@ print("softmax has the right gradient:", gradcheck(softmax, shapes="N C").ok)
 s_softmax, _ = excite(z, w1, w2, gate=softmax)
 
 # %%
-# How open are the gates when there are many channels? We draw logits u with the deviation 2, and
-# take the mean and the largest gate of a sample, averaged over 200 samples.
+# How open are the gates when there are many channels? We draw the inputs u of the gates (*logits*)
+# with the standard deviation 2, and take the mean and the largest gate of a sample, averaged over
+# 200 samples.
 
 channels = 2 ** np.arange(1, 12)
 gates = {"sigmoid": sigmoid, "softmax": softmax}
@@ -179,6 +188,7 @@ for name, marker in zip(gates, "os", strict=True):
     right.plot(channels, largest[name], "--", color=line.get_color(), label=f"{name}, largest gate")
 left.set(title="The same 16 logits", xlabel="channel", ylabel="gate", ylim=(-0.03, 1.03))
 left.axhline(0.5, color="0.6", linewidth=1)
+left.text(16.3, 0.52, "half open", ha="right", color="0.4", fontsize=8)
 left.set_xticks([1, 4, 8, 12, 16])
 left.legend(loc="upper left")
 right.set(title="Random logits", xlabel="channels", ylabel="gate", ylim=(-0.03, 1.03))
@@ -192,19 +202,20 @@ show(figure, "02_excite_gates")
 
 # %%
 # With softmax, two gates can never both be above 0.5, and the mean gate is 1/C, always. A block
-# with 1024 channels would shrink its maps a thousand times. With the sigmoid each gate is decided
-# on its own, and many channels can be open at once. The question to a channel is "are you useful
-# here?", not "are you the most useful one?". The paper demands this, too (section 3.2). It compares
-# the sigmoid with tanh and ReLU (Table 12), not with softmax. So what a net would learn with
-# softmax gates is undecided here; what the gates would look like is not.
+# with 1024 channels would multiply its average map by about 1/1000. With the sigmoid each gate is
+# decided on its own, and many channels can be open at once. The question to a channel is "are you
+# useful here?", not "are you the most useful one?". The paper demands this, too (section 3.2). It
+# compares the sigmoid with tanh and ReLU (Table 12), not with softmax. So what a net would learn
+# with softmax gates is undecided here; what the gates would look like is not.
 #
 # Why a bottleneck?
 # -----------------
 #
-# The same summary says: *"if there is no such bottleneck layer, parameter requirements can be
+# The summary says: *"if there is no such bottleneck layer, parameter requirements can be
 # huge"*. Let us count. A block has :math:`2CR = 2C^2/r` weights. Without a bottleneck, the plainest
 # network from C numbers to C gates is one full layer, :math:`C^2` weights: as many as a bottleneck
-# with r = 2. SE-ResNet-50 has 16 blocks, with C from 256 to 2048:
+# with r = 2. We count them in ResNet-50, a well-known net for photographs (ImageNet, 1000 classes).
+# With SE it has 16 blocks, with C from 256 to 2048:
 
 layers = resnet(50)
 plain = count(layers).parameters - count(layers).se_parameters
@@ -240,12 +251,14 @@ show(figure, "02_excite")
 # %%
 # The claim is **supported**: full layers would add 20.1 million weights, 79 % of the net that they
 # are to help. The bottleneck with r = 16 adds 2.5 million, 9.8 %. And the paper's errors under the
-# bars show no loss between r = 2 and r = 16. Two remarks make it precise:
+# bars show no loss between r = 2 and r = 16. (*Top-1 error*: the share of images whose first guess
+# is wrong.) Two remarks make it precise:
 #
-# - "Huge" goes with :math:`C^2`. Most of it comes from the last stage, with its 2048 channels. For
+# - "Huge" goes with :math:`C^2`: 63 % of it comes from the last stage, with its 2048 channels. For
 #   a layer of 64 channels a full layer has 4096 weights, and nobody would mind.
 # - The bottleneck is about parameters, not about time. A weight of these layers is used once for
-#   each image. So even full layers would add 20 million operations to 3860 million.
+#   each image. So even full layers would add 20 million operations to 3860 million. (An operation
+#   is a multiplication with its addition, see chapter 6.)
 #
 # Whether cost is the *main* reason is not something that we can measure. The paper names two: to
 # limit the complexity, and to help generalisation.
@@ -253,7 +266,9 @@ show(figure, "02_excite")
 # Few channels
 # ------------
 #
-# In small nets, C / r gets tiny. Libraries have different rules for it, under the same name:
+# In small nets, C / r gets tiny. Libraries have different rules for it, under the same name. The
+# paper takes C // r, and needs at least 1. timm rounds C / r to a multiple of 8, and takes at least
+# 8. EfficientNet takes C // r, and at least 1:
 
 print(" C   paper   timm   efficientnet   (r = 16)")
 for c in (8, 16, 32, 64, 256):
@@ -271,9 +286,9 @@ for c in (8, 16, 32, 64, 256):
 # :math:`\sigma(0) = 0.5`. That happens more often than one thinks. The means z of a map behind a
 # ReLU are all positive or zero, and they are large or small together: an image has much or little
 # in it. So z points in much the same direction, and the sign of :math:`h = w_1 \cdot z` is often
-# the same for all images. A hidden unit with random weights is then either *alive* for all
-# images or *dead* for all images. We measure it on the maps of a random convolution of 400 digits.
-# (In quick mode, noise stands in for the digits.)
+# the same for all images. A hidden unit with random weights is then often *alive* (h > 0) for all
+# images, or *dead* (h <= 0) for all of them. We measure it on the maps of a random convolution of
+# 400 digits. (In quick mode, noise stands in for the digits.)
 
 if QUICK:
     images = rng.standard_normal((50, 1, 28, 28)) * rng.uniform(0.5, 2, (50, 1, 1, 1))
@@ -297,10 +312,11 @@ same = ((share < 0.01) | (share > 0.99)).mean()
 print(f"{same:.0%} of the units are alive for less than 1 % or more than 99 % of the images")
 
 # %%
-# Take R of these units for a block. All gates are 0.5 when all R units are dead. For *one* image,
-# a unit is dead with a chance of 1/2, as :math:`w` and :math:`-w` are equally likely. So all R are
-# dead with a chance of :math:`2^{-R}`. That they are dead for *all* images is less likely, as some
-# units change sides. How much less, we count:
+# (The bars of the figure below are coarser: each is 5 % wide.) Take R of these units for a block.
+# All gates are 0.5 when all R units are dead. For *one* image, a unit is dead with a chance of 1/2,
+# as :math:`w` and :math:`-w` are equally likely. So all R are dead with a chance of :math:`2^{-R}`.
+# That they are dead for *all* images is less likely, as some units change sides. How much less, we
+# count:
 
 widths = [1, 2, 3, 4, 6]
 one_image, all_images = [], []
@@ -313,7 +329,7 @@ for width in widths:
 
 figure, (left, right) = plt.subplots(1, 2)
 left.hist(100 * share, bins=20, weights=np.full(len(share), 100 / len(share)))
-left.set(title="Alive for all, or for none", xlabel="images for which a unit is alive (%)")
+left.set(title="Most units: alive for all, or none", xlabel="images for which a unit is alive (%)")
 left.set_ylabel("hidden units (%)")
 right.plot(widths, 0.5 ** np.array(widths), "k:", label=r"$2^{-R}$")
 right.plot(widths, one_image, "o", label="for one image")
@@ -322,7 +338,7 @@ right.set(title="All gates are 0.5", xlabel="hidden units R", ylabel="share of r
 right.set_xticks(widths)
 right.legend()
 figure.suptitle(
-    "With one hidden unit, a fresh block is often dead; with more, rarely", weight="bold"
+    "With one hidden unit, a random block is often dead; with more, rarely", weight="bold"
 )
 show(figure, "02_excite_units")
 
@@ -353,6 +369,16 @@ for name, weights in cases.items():
 # that is 0, too. So the test for a dead block is not its gates but its hidden units:
 # ``(z @ w1.T > 0).any()``. The remedy is more hidden units: a smaller r, or another rule.
 #
+# A word on names
+# ---------------
+#
+# The summary says that the term squeeze *"comes from the pattern recognition model in each SE block
+# which is a bottleneck network with single hidden layer (ReLU) and logistic outputs"*. The
+# description of the network is right (logistic outputs are sigmoids): it is what we computed above.
+# The name is not. In the paper, *squeeze* is the mean of chapter 1 (eq. 2), and this network is the
+# *excitation* (eq. 3). The paper's Table 16 takes the squeeze out and keeps the bottleneck
+# ("NoSqueeze"). So the claim on the name is not supported.
+#
 # Questions
 # ---------
 #
@@ -367,9 +393,10 @@ for name, weights in cases.items():
 # -------
 #
 # 1. No. The sum is still fixed, at C instead of 1. To open one channel, others have to close.
-# 2. The layer :math:`W_2 W_1`, a C x C matrix of rank R at most. It has :math:`2CR` free numbers,
-#    so the saving is the same. The ReLU is not about cost: it lets a hidden unit be silent for some
-#    images.
+# 2. The layer :math:`W_2 W_1`, a C x C matrix of rank R at most. It is stored as :math:`2CR`
+#    numbers (:math:`2CR - R^2` of them independent), so the saving is the same. The ReLU is not
+#    about cost: it makes the map from z to s nonlinear, by those units that are alive for some
+#    images only.
 # 3. r = 2, at any number of channels: :math:`2C^2/2 = C^2`.
 # 4. 0.999 · 0.001, about 0.001. The gate is *saturated*: its gradient is 250 times smaller than at
 #    0.5, and it hardly learns any more.

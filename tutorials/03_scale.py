@@ -44,8 +44,9 @@ except ValueError as error:
     print("x * s:", error)
 
 # %%
-# But when H = N and W = C by chance, it multiplies the pixel (h, w) of every map by the gate of
-# sample h and channel w, and says nothing. So we test with sizes that all differ.
+# But when W = C and H = N by chance, it multiplies the pixel (h, w) of every map by the gate of
+# sample h and channel w, and says nothing. (With W = C, N = 1 is enough.) So we test with sizes
+# that all differ.
 #
 # The gradient, in indices
 # ------------------------
@@ -108,7 +109,8 @@ for name, shape, axes in [
     print(f"{slope(variable, last):.6f}")
 
 # %%
-# So there is a quick test of any gradient: it has the shape of its variable. If a program gives
+# So there is a first test of any gradient, necessary but not sufficient: it has the shape of its
+# variable. If a program gives
 # ``ds`` with four axes, it forgot the sum. If its numbers are H·W times too small, it took the mean
 # in place of the sum.
 #
@@ -125,7 +127,8 @@ for name, shape, axes in [
 #
 # Take one sample with two channels of 2 x 3 pixels, and an excitation with a single hidden unit.
 # The unit grows with the mean of the first channel and shrinks with that of the second. When it
-# grows, the first gate opens and the second one closes:
+# grows, the first gate opens and the second one closes. (``excitation`` is squeeze plus ``excite``,
+# from x to the gates. ``squeeze_excite`` is the whole block, from x to y.)
 
 x = np.array([[[[2.0, 0.0, 1.0], [1.0, 2.0, 0.0]], [[0.0, 3.0, 1.0], [2.0, 0.0, 0.0]]]])
 w1 = np.array([[1.0, -0.5]])  # (R, C) = (1, 2)
@@ -153,13 +156,19 @@ print("largest difference between the sum of the paths and what is measured:", e
 print(f"{np.abs(scale_path + squeeze_path - measured).max():.1e}")
 
 # %%
-# The change of y for each unit that the pixel is raised:
+# What is left is the term x'·s' of question 5: the slope of the gate, 0.066, times the step.
+#
+# The numbers can be had by hand. Both means are 1, so the hidden unit is 1 - 0.5 = 0.5, and
+# u = (1, -0.5). The mean moves by 1/6 of what the pixel moves, and the gates by s(1 - s) times that
+# and their weight: 0.197 · 2/6 = 0.066 for the first one, 0.235 · (-1)/6 = -0.039 for the second.
+# Times x, they are the third column of the figure. It shows the change of y for each unit that the
+# pixel is raised. (Its colours end at -0.3 and 0.3, those of x at -10 and 10.)
 
 pictures = {
     "x": x,
-    "scale path": scale_path,
-    "squeeze path": squeeze_path,
-    "both, measured": measured,
+    "y: scale path": scale_path,
+    "y: squeeze path": squeeze_path,
+    "y: both, measured": measured,
 }
 figure, axes = plt.subplots(2, 4, figsize=(7.2, 3.1))
 for column, (name, picture) in enumerate(pictures.items()):
@@ -181,7 +190,7 @@ show(figure, "03_scale")
 # %%
 # The scale path changes one pixel, by its gate. The squeeze path changes every pixel that is not 0,
 # in *both* channels: the second channel gets weaker because of a pixel in the first. Each of these
-# changes is small, as the pixel is only a sixth of its mean. But they are many.
+# changes is small, as the mean moves by only a sixth of what the pixel moves. But they are many.
 #
 # The gradient collects these numbers
 # -----------------------------------
@@ -219,8 +228,8 @@ for name, dy in {"ones": np.ones(x.shape), "random": rng.standard_normal(x.shape
 #    ``dy * x`` is 0. A gate cannot change a 0.
 # 2. ``dy / 2``, and it is the whole gradient: gates that never move have no squeeze path. A dead
 #    block (chapter 2) is like that.
-# 3. The weight ``w2`` of that channel: -1. The hidden unit grows with the pixel, and closes the
-#    second gate. Pixels that are positive then get smaller.
+# 3. Two weights: ``w1[0, 0]`` is 1, so the hidden unit grows with the pixel; ``w2[1, 0]`` is -1, so
+#    that closes the second gate. The pixels of x are 0 or positive, so none of them gets larger.
 # 4. ``dy.sum(axis=(0, 2, 3))``: b is repeated along N, H and W.
 # 5. A change of size e moves both factors by a multiple of e, so x'·s' is a multiple of e². It
 #    vanishes when e is small. For a large step it is there: the paths then do not add up exactly.

@@ -3,11 +3,13 @@ r"""
 ================================
 
 The block uses its input twice: it scales ``x``, and it computes the gates from ``x``. So the
-gradient of ``x`` has two terms. Several hand-written blocks on the web have only one of them, and
-their nets train without complaint. How large is the missing term, and why does nobody notice?
+gradient of ``x`` has two terms. Two of the five hand-written blocks of chapter 5 have only one of
+them, and a net with this mistake trains (below). How large is the missing term, and why does nobody
+notice?
 
-You need: chapters 1 to 3. You get: the whole gradient of the block, term by term; the size of each
-term; our block beside ten lines of Keras; and a picture of how the channels depend on each other.
+You need: chapters 1 to 3, and the rank of a matrix (how many of its rows are independent). You get:
+the whole gradient of the block, term by term; the size of each term; our block beside seven lines
+of Keras; and a picture of how the channels depend on each other.
 """
 
 import os
@@ -72,22 +74,26 @@ print("squeeze_excite gives the same y:", np.array_equal(y, y_package), "  gradi
 #
 #    dx_{nchw} = s_{nc} \, dy_{nchw}
 #    + \sum_k ds_{nk} \, \frac{\partial s_{nk}}{\partial z_{nc}} \, \frac{1}{HW}
-#    \qquad \text{with} \qquad ds_{nk} = \sum_{hw} dy_{nkhw} \, x_{nkhw}
+#    \qquad \text{with} \qquad ds_{nk} = \sum_{h'w'} dy_{nkh'w'} \, x_{nkh'w'}
 #
 # The three factors of the second term are the three chapters before: ds is the sum of the scale
 # (chapter 3), 1/(HW) is the mean (chapter 1), and between them stands the *Jacobian* of the
 # excitation (chapter 2). The chain rule gives it, through sigmoid, :math:`W_2`, ReLU and
-# :math:`W_1`:
+# :math:`W_1`. With q for the hidden unit (:math:`h_{nq}` is its input, the index h is a row):
 #
 # .. math::
 #
 #    J_{nkc} = \frac{\partial s_{nk}}{\partial z_{nc}}
-#    = s_{nk} (1 - s_{nk}) \sum_r w2_{kr} \, 1(h_{nr} > 0) \, w1_{rc}
+#    &= \frac{\partial s_{nk}}{\partial u_{nk}} \sum_q
+#       \frac{\partial u_{nk}}{\partial a_{nq}} \,
+#       \frac{\partial a_{nq}}{\partial h_{nq}} \,
+#       \frac{\partial h_{nq}}{\partial z_{nc}} \\
+#    &= s_{nk} (1 - s_{nk}) \sum_q W^{(2)}_{kq} \, 1(h_{nq} > 0) \, W^{(1)}_{qc}
 #
 # Written with ``einsum``, which takes the indices as they stand here:
 
 h = z @ w1.T
-jacobian = np.einsum("nk,kr,nr,rc->nkc", s * (1 - s), w2, h > 0, w1)
+jacobian = np.einsum("nk,kq,nq,qc->nkc", s * (1 - s), w2, h > 0, w1)
 ds = np.einsum("nchw,nchw->nc", dy, x)
 formula = s[:, :, None, None] * dy
 formula += np.einsum("nk,nkc->nc", ds, jacobian)[:, :, None, None] / (H * W)
@@ -123,17 +129,19 @@ print(gradcheck(forgetful, shapes="N C H W, R C, C R"))
 # Look at the second term once more. It has the factor 1/(HW), so it seems to vanish on large maps.
 # But ds is a sum over HW pixels. Which of the two wins depends on ``dy``:
 #
-# - When the signs of ``dy`` are random, the terms of ds cancel. A sum of n random signs is about
-#   :math:`\sqrt n` large. So the second term falls like :math:`\sqrt{HW} / HW = 1/\sqrt{HW}`: like
-#   one over the side of the map.
+# - When the signs of ``dy`` are random, the terms of ds cancel. A random sign has the variance 1,
+#   and variances add up, so a sum of n random signs is about :math:`\sqrt n` large. So the second
+#   term falls like :math:`\sqrt{HW} / HW = 1/\sqrt{HW}`: like one over the side of the map.
 # - When ``dy`` has one sign over a channel, and x lies behind a ReLU, nothing cancels. ds grows
-#   like HW, and the second term does *not* fall. This is no rare case: below a global average
-#   pooling, with which most classifiers end, every pixel of a channel has the same ``dy``.
+#   like HW, and the second term does *not* fall. This is no rare case: directly below a global
+#   average pooling, every pixel of a channel has the same ``dy``. With a ReLU between, it has the
+#   same or 0, which is still one sign.
 #
 # There is a third case. The squeeze path is *the same number* for all pixels of a channel. A layer
-# that sums over the pixels, as the gradient of a bias does, makes it HW times larger. The scale
-# path, with its random signs, grows by :math:`\sqrt{HW}` only. So in the sum over a channel, the
-# two terms should keep their proportion on any map, even when ``dy`` is random.
+# that sums over the pixels, as the gradient of a bias does, makes it HW times larger, and
+# :math:`1/\sqrt{HW}` becomes :math:`HW / \sqrt{HW} = \sqrt{HW}`. The scale path, with its random
+# signs, grows by :math:`\sqrt{HW}`, too. So in the sum over the pixels, the two terms should keep
+# their proportion on any map, even when ``dy`` is random.
 #
 # That is the theory. Here is the measurement: random blocks with 64 channels and 16 hidden units
 # behind a ReLU, on maps of 1 x 1 to 56 x 56. The error of a block that forgets the squeeze path is
@@ -149,7 +157,7 @@ def paths(x, dy, w1, w2):
 
 
 def errors(x, dy, w1, w2):
-    """Compute the error without the squeeze path: of dx, and of its sums over the channels."""
+    """Compute the error without the squeeze path: of dx, and of its sums over the pixels."""
     scale_path, squeeze_path = paths(x, dy, w1, w2)
     dx, norm = scale_path + squeeze_path, np.linalg.norm
     of_sums = norm(squeeze_path.sum(axis=(2, 3))) / norm(dx.sum(axis=(2, 3)))
@@ -169,7 +177,7 @@ def random_errors(side, kind):
 sides = [1, 4, 14] if QUICK else [1, 2, 4, 7, 14, 28, 56]
 draws = 1 if QUICK else 20
 measured = {}
-print("error without the squeeze path, of dx (of its sums over the channels)")
+print("error without the squeeze path, of dx (of its sums over the pixels of each channel)")
 print("dy                      " + "".join(f"{f'{side} x {side}':>12}" for side in sides))
 for kind in ("random", "the same for a channel"):
     measured[kind] = np.array(
@@ -189,7 +197,8 @@ for kind in ("random", "the same for a channel"):
 # Random numbers are one thing, the ``dy`` of a net that reads digits is another. We train the small
 # net of this package for two passes over 4000 digits. Its three blocks have maps of 28 x 28,
 # 14 x 14 and 7 x 7. Then we go back through the net, layer by layer, and catch the ``dy`` of each
-# block. (In quick mode, the net is not trained and sees noise.)
+# block. ``softmax_cross_entropy`` is the loss of a classifier; its backward starts from
+# :math:`\partial L / \partial L = 1`. (In quick mode, the net is not trained and sees noise.)
 
 
 def at_the_blocks(net, params, x, labels):
@@ -230,7 +239,7 @@ for name, x, dy, own in at_the_blocks(net, params, images, labels):
     side = x.shape[3]
     in_net[side] = errors(x, dy, **own)
     print(f"{name}, {side:2} x {side:2}: error of dx {in_net[side][0]:4.0%},", end=" ")
-    print(f"of its sums over the channels {in_net[side][1]:4.0%}")
+    print(f"of its sums over the pixels {in_net[side][1]:4.0%}")
 
 # %%
 # All of it in one figure:
@@ -249,13 +258,15 @@ for column, (axis, title) in enumerate(zip(panels, titles, strict=True)):
     axis.set_ylim(0.4, 130)
 panels[0].set_ylabel("error without the squeeze path (%)")
 panels[1].legend(loc="lower left")
-figure.suptitle("Forget the squeeze path: dx looks right, its sums are wrong", weight="bold")
+figure.suptitle(
+    "Without the squeeze path, dx can look right where its sums are wrong", weight="bold"
+)
 show(figure, "04_block")
 
 # %%
-# The stars tell why the mistake survives. Who looks at the pixels of ``dx`` in a net sees an error
-# of some percent, which passes a test with a loose tolerance. But the layer below sums over the
-# pixels, and there half of the gradient can be missing.
+# The stars tell why the mistake survives. Who looks at the pixels of ``dx`` in a net sees a small
+# error, which passes a test with a loose tolerance. But the layer below sums over the pixels, and
+# there the error is several times as large.
 #
 # Who notices?
 # ------------
@@ -300,9 +311,11 @@ for name, right, wrong in zip(
 
 # %%
 # The weights of the last block and what follows it are right: on the way to them, no gradient
-# passes through a block. All that lies below is wrong: the weights of the convolutions mostly by 10
-# to 30 percent, their biases by more. But the cosines are far above 0: the wrong gradient still
-# points downhill. So the net should train. Does it train worse?
+# passes through a block. All that lies below is wrong: the weights of the convolutions by tens of
+# percent, their biases by more. The weights of a lower block are wrong, too. Its own rules for them
+# are right, but they get a wrong ``dy`` from the block above. Still, the cosines are far above 0: a
+# small step against the wrong gradient lowers the loss. So the net should train. Does it train
+# worse?
 
 if QUICK:
     print("quick mode: the comparison of trained nets is left out")
@@ -372,19 +385,20 @@ else:
     compare_with_keras()
 
 # %%
-# Both compute in float32, where rounding a number changes it by up to 6e-08 of its size. So the
-# lines of Keras and our block are the same function, with the same gradients.
+# Both compute in float32, where rounding a number changes it by up to 6e-08 of its size. On this
+# input, the lines of Keras and our block agree as closely as float32 allows, and so do the
+# gradients.
 #
 # How channels depend on each other
 # ---------------------------------
 #
-# One summary of the paper says: *"the scale of each feature map now depends on the scales of other
-# feature maps"*, and so SE blocks model *"interdependencies between channels"*. The Jacobian J from
-# above is exactly this dependence: its entry (k, c) says how much gate k moves when the mean of
-# channel c moves. So we can look at it.
+# The summary says: *"the scale of each feature map now depends on the scales of other feature
+# maps"*, and so SE blocks model *"interdependencies between channels"*. (A "feature map" is there
+# what we call a channel.) The Jacobian J from above is exactly this dependence: its entry (k, c)
+# says how much gate k moves when the mean of channel c moves. So we can look at it.
 #
 # For comparison, take a *plain gate*: every channel has its own little gate,
-# :math:`s_c = \sigma(a_c z_c + b_c)`, which sees its own mean only. Its Jacobian is diagonal.
+# :math:`s_c = \sigma(\alpha z_c + \beta)`, which sees its own mean only. Its Jacobian is diagonal.
 
 
 def jacobian_of(op, z):
@@ -400,7 +414,7 @@ def jacobian_of(op, z):
 
 
 def plain_gate(z):
-    """Gates that see their own channel only: sigmoid(a z + b), here with a = 2 and b = -1."""
+    """Gates that see their own channel only: sigmoid(alpha z + beta) with alpha 2, beta -1."""
     s, back_sigmoid = sigmoid(2 * z - 1)
     return s, lambda ds: (2 * back_sigmoid(ds),)
 
@@ -432,7 +446,7 @@ def report(name, op, z):
     jacobian = jacobian_of(op, z)
     rank = np.linalg.matrix_rank(jacobian.astype(np.float64), tol=1e-6).mean()
     print(
-        f"{name:11} {z.shape[1]:8} {off_diagonal(jacobian):17.1%} {own_share(op, z):18.0%}", end=""
+        f"{name:18} {z.shape[1]:8} {off_diagonal(jacobian):17.1%} {own_share(op, z):18.0%}", end=""
     )
     print(f" {rank:6.1f}")
     return jacobian
@@ -443,9 +457,10 @@ blocks = {
     for name, x, _, weights in at_the_blocks(net, params, images, labels)
 }
 jacobians = {}
-print("            channels  off the diagonal  own channel alone   rank")
+print("block, units alive  channels  off the diagonal  own channel alone   rank")
 for name, (z, weights) in sorted(blocks.items()):
-    title = f"{name}, R = {len(weights['w1'])}"
+    alive = (z @ weights["w1"].T > 0).any(axis=0)  # hidden units, for one image or more
+    title = f"{name}, {alive.sum()} of {alive.size}"
     jacobians[name] = report(title, partial(excite, **weights), z)
 plain_jacobian = report("plain gate", plain_gate, blocks["se2"][0])
 
@@ -461,7 +476,7 @@ for axis, (kind, picture) in zip(panels, pictures.items(), strict=True):
     axis.set(title=kind, xlabel="mean of channel c moves", ylabel="gate k moves")
     axis.grid(False)
 figure.colorbar(colours, ax=panels, shrink=0.8, label="ds / dz, largest entry: 1")
-figure.suptitle("In an SE block, every gate depends on every channel", weight="bold")
+figure.suptitle("In se2, the gates depend on all channels; a plain gate on its own", weight="bold")
 show(figure, "04_block_jacobian")
 
 # %%
@@ -476,11 +491,11 @@ show(figure, "04_block_jacobian")
 #   1 - 1/C would lie off the diagonal: 98.4 % for 64 channels, 96.9 % for 32 and 93.8 % for 16. The
 #   trained blocks are close to that. They treat their own channel like any other.
 # - The channels speak through few hidden units. J is a product of matrices with R rows or columns,
-#   so its rank is at most the number of hidden units that are alive for the image (chapter 2).
-#   Compare it with R in the table. The stripes in the picture show it, too: rows look alike, or
-#   alike with the opposite sign.
+#   so its rank is at most the number of hidden units that are alive for the image (chapter 2). The
+#   table gives its mean over the images, and how many of the R units are alive for any of them. The
+#   stripes in the picture show it, too: rows look alike, or alike with the opposite sign.
 # - That channels depend on each other does not mean that it helps. The gates of this short run
-#   hardly move from image to image. Whether SE improves a net is the question of later chapters.
+#   hardly move from image to image. Whether SE improves a net is the question of chapter 8.
 #
 # Questions
 # ---------
@@ -492,7 +507,6 @@ show(figure, "04_block_jacobian")
 #    classifier has the right gradients everywhere but in its convolutions. What do you suspect?
 # 4. You test your ``dx`` with a tolerance of 5 % on random maps of 14 x 14 pixels. Do you find the
 #    mistake? Which two changes of the test would show it?
-# 5. Why can the SE block not be folded into the convolution before it, when training is done?
 #
 # Answers
 # -------
@@ -504,5 +518,3 @@ show(figure, "04_block_jacobian")
 #    included, and hits all that is below it.
 # 4. No: the error is about 3 %. Take smaller maps, or a ``dy`` that is the same for all pixels of a
 #    channel. Better still, lower the tolerance: in float64, differences agree to seven digits.
-# 5. A constant factor for each channel could be multiplied into the weights. The gates are no
-#    constants: they depend on the image.

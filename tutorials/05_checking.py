@@ -26,8 +26,13 @@ from numpy_se import global_max_pool, gradcheck, linear, relu, sigmoid, squeeze_
 #
 # .. math:: D(h) = \frac{L(w + h) - L(w - h)}{2h}
 #
-# Two errors are in it. The Taylor series gives the first one, the *truncation* error. The terms
-# with even powers of h cancel, and what is left over is
+# (In the formulas of this chapter h is the step, no row and no hidden unit.) Two errors are in it.
+# The Taylor series gives the first one, the *truncation* error:
+#
+# .. math:: L(w \pm h) = L \pm h L' + \frac{h^2}{2} L'' \pm \frac{h^3}{6} L''' + \dots
+#
+# In the difference, the terms with even powers of h cancel. We divide by 2h, and what is left over
+# is
 #
 # .. math:: D(h) - L'(w) = \frac{h^2}{6} L'''(w) + \dots
 #
@@ -38,9 +43,16 @@ from numpy_se import global_max_pool, gradcheck, linear, relu, sigmoid, squeeze_
 #
 # .. math:: E(h) \approx \frac{h^2}{6} |L'''| + \frac{\mathrm{eps}}{h} |L|
 #
-# We set the derivative of E to zero. The best step grows like :math:`\mathrm{eps}^{1/3}`, and the
-# error there like :math:`\mathrm{eps}^{2/3}`. On logarithmic axes, E has the form of a V: the slope
-# is -1 on the left and 2 on the right.
+# We set the derivative of E to zero:
+#
+# .. math::
+#
+#    \frac{h}{3} |L'''| - \frac{\mathrm{eps}}{h^2} |L| = 0 \qquad \text{so} \qquad
+#    h = \left( 3 \, \mathrm{eps} \, |L| / |L'''| \right)^{1/3}
+#
+# The best step grows like :math:`\mathrm{eps}^{1/3}`. Put back into E, it makes both terms grow
+# like :math:`\mathrm{eps}^{2/3}`. On logarithmic axes, E has the form of a V: the slope is -1 on
+# the left and 2 on the right.
 #
 # The V, measured
 # ---------------
@@ -155,8 +167,9 @@ for convention, (op, shapes) in conventions.items():
     print(f"{convention:23} {report.verdict:6}", *report.wrong)
 
 # %%
-# A check that leaves kinks out would accept all seven. Ties are not rare in practice: pixels of a
-# plain background, and the zeros behind a ReLU, are equal to the last bit.
+# All seven agree away from kinks, so a check that leaves kinks out would accept them all. Ties are
+# not rare in practice: pixels of a plain background, and the zeros behind a ReLU, are equal to the
+# last bit.
 #
 # Random directions, and what they miss
 # -------------------------------------
@@ -196,7 +209,7 @@ for tolerance in (1e-2, 1e-3, 1e-4, 1e-6):
     print(f"allowed difference {tolerance:.0e}: missed in {missed:.0%} of the trials")
 
 # %%
-# With customary tolerances of 1e-2 or 1e-3, one random direction misses the mistake in most of the
+# With tolerances like 1e-2 or 1e-3, one random direction misses the mistake in most of the
 # trials. With 1e-6 it finds nearly all of them. That is possible in float64 only, as the V shows:
 # the precision of the difference decides what a check can see.
 
@@ -217,7 +230,7 @@ for (n, differences), style in zip(seen.items(), ("C2--", "C2-"), strict=True):
     share.semilogx(tolerances, missed, style, label=f"{n:,}")
 share.set(xlabel="allowed relative difference", ylabel="missed mistakes (%)")
 share.set_title("Loose checks miss mistakes")
-share.legend(loc="upper left", bbox_to_anchor=(0.17, 1.0), title="one wrong of")
+share.legend(loc="upper left", bbox_to_anchor=(0.17, 1.0), title="one wrong entry of")
 show(figure, "05_checking")
 
 # %%
@@ -228,11 +241,12 @@ show(figure, "05_checking")
 # -------------------------------------
 #
 # ``gradcheck`` has no tolerance to choose. It takes the steps h, h/2 and h/4. Two of them give a
-# better value, :math:`(4 D(h/2) - D(h))/3`, in which the :math:`h^2` error cancels. Three give two
-# such values, and how far these disagree says how much they can be trusted. Small arguments are
-# moved entry by entry. The entries of large ones are divided at random among eight directions, in
-# which each moves by +h or -h. So every entry moves once, and none of them only a little. Here is
-# the mistake of the last section, in one of the 10,000 entries of a weight:
+# better value: with :math:`D(h) = L' + c h^2 + O(h^4)` and :math:`D(h/2) = L' + c h^2/4 + O(h^4)`,
+# the :math:`h^2` error cancels in :math:`(4 D(h/2) - D(h))/3 = L' + O(h^4)`. Three give two such
+# values, and how far these disagree says how much they can be trusted. Small arguments are moved
+# entry by entry. The entries of large ones are divided at random among eight directions, in which
+# each moves by +h or -h. So every entry moves once, and none of them only a little. Here is the
+# mistake of the last section, in one of the 10,000 entries of a weight:
 
 
 def linear_with_a_flaw(x, w):
@@ -295,12 +309,13 @@ print(gradcheck(mean_for_square_maps, rng.standard_normal((2, 3, 4, 4))))
 # Let a program look for the example
 # ----------------------------------
 #
-# Which sizes and values should we try? The package hypothesis draws them. When a test fails, it
+# Which sizes and values should we try? The package ``hypothesis`` draws them. When a test fails, it
 # looks for a smaller example that fails too, and shows the smallest one that it found
 # (*shrinking*). In a test file, one line does it: ``test_pool = gradient_test(pool, "N C H W")``.
 #
 # The function below has a flaw that is common in NumPy code. ``squeeze()`` removes *all* axes of
-# length 1. The checker's own draws have no axis of length 1, so it finds nothing:
+# length 1. The checker's own draws have no axis of length 1 (it tries such small inputs only after
+# a failure, to shrink the example), so it finds nothing:
 
 
 def pool(x):
@@ -326,16 +341,18 @@ else:
         print(failure)
 
 # %%
-# The cause that is named fits the numbers, but it is a symptom. With one channel, z has the shape
-# (N,), and ``backward`` gives every sample the gradients of all samples. The *example* shows the
-# reason: its shape has C = 1. A smaller one that fails was not found.
+# The report speaks of two inputs: the line on the shape of dx of the first one that failed, the
+# line below it of the smallest. The cause that is named fits the numbers, but it is a symptom. The
+# *example* shows the reason. In it, C = H = W = 1. H and W become 1 in the mean anyway
+# (``keepdims``), so C is the suspect, and with C = 2 nothing fails. With C = 1, z has the shape
+# (N,), and ``backward`` gives every sample the gradients of all samples.
 #
 # Five mistakes from public code
 # ------------------------------
 #
-# Hand-written backward passes of SE blocks can be found in public code. We looked at some, and
-# every one of them was wrong or could not be used. The functions below are our own, with their
-# mistakes. They share a forward pass, and start from a backward that is right:
+# Hand-written backward passes of SE blocks can be found in public code. Here are five mistakes that
+# we met there. The functions are our own. They share a forward pass, and start from a backward that
+# is right (in their code, ``h`` is the hidden layer of chapter 2):
 
 
 def se_block(rule):
@@ -419,9 +436,9 @@ for mistake in list(found)[:1] if QUICK else found:
 # ``backward`` changes the weights, nothing can be measured, and the report says only that. Mend it,
 # check again, and the division comes out.
 #
-# The first one is the most frequent, and a loose test accepts it: chapter 4 shows how small the
-# squeeze path is below a random ``dy`` on large maps. This is why the course checks every gradient,
-# and asks for seven digits, not for two.
+# The missing squeeze path occurs in two of the five, and a loose test accepts it: chapter 4 shows
+# how small the squeeze path is for a random ``dy`` on large maps. This is why the course checks
+# every gradient, and asks for seven digits, not for two.
 #
 # Questions
 # ---------
@@ -439,8 +456,10 @@ for mistake in list(found)[:1] if QUICK else found:
 # 1. Its truncation error is :math:`h L''/2`, of order h. The sum h + eps/h is smallest at the root
 #    of eps, 1.5e-8 in float64, and the error is of the same size. That is two to three digits less
 #    than a central difference has.
-# 2. As a rule not. Where the gradient is not much larger than the weight, the weight changes by
-#    about 1 % or less, and so does all that is computed from it.
+# 2. It depends on the size of the gradient beside the weight. On the first arrays of this chapter,
+#    ``dx`` is wrong by about half a percent and passes; ``dw1`` is wrong by one or two and fails.
+#    On arrays of the shape (4, 64, 14, 14), ``dw1`` is wrong by more than ten percent. With a
+#    ``dy`` that is a hundred times smaller, all of them pass.
 # 3. No. The shares have to lie between the slopes of the two sides, 0 and 1, each for itself.
 # 4. That the gradients fit at the sizes and values that were tried, up to the error that the report
 #    states. It said "ok" to ``pool``, too. So try several sizes, also 1, large values, and ties.

@@ -2,9 +2,8 @@ r"""
 6. What it costs
 ================
 
-"In actual implementation, the overhead of SE block is rather small", says the text that this course
-answers to. Small in what? We count parameters and operations, measure time, and get three different
-answers.
+"In actual implementation, the overhead of SE block is rather small", says the summary (chapter 1).
+Small in what? We count parameters and operations, measure time, and get three different answers.
 
 You need: the SE block (chapters 1 to 4). You get: the cost of one block by hand, the cost columns
 of the paper's tables from lists of layers, and the time of a training step with and without SE.
@@ -36,8 +35,9 @@ from numpy_se.optim import SGD
 #
 # .. math:: \text{operations} = 2 \, \frac{C^2}{r} + HWC + HWC
 #
-# What do we compare it with? In ResNet-50 the block stands behind a *bottleneck*: a 1x1 convolution
-# from C to C/4 channels, a 3x3 one, and a 1x1 one back to C. Their weights are
+# What do we compare it with? In ResNet-50 the block stands behind a *bottleneck unit* (not the
+# bottleneck inside SE of chapter 2): a 1x1 convolution from C to C/4 channels, a 3x3 one, and a 1x1
+# one back to C. Their weights are
 #
 # .. math::
 #
@@ -46,10 +46,14 @@ from numpy_se.optim import SGD
 # and each of them is used at every pixel. With the paper's r = 16, SE adds :math:`2/16 \, C^2`
 # parameters. That is 2/17 or 11.8 %, for any C. Of the operations it adds
 #
-# .. math:: \frac{2}{17 HW} + \frac{32}{17 C}
+# .. math::
 #
-# which is tiny where the map is large *and* the channels are many. The module ``numpy_se.costs``
-# counts lists of layers. Here is one bottleneck of each stage, beside the formula:
+#    \frac{2 C^2 / 16 + 2 HWC}{17/16 \, C^2 HW} = \frac{2}{17 HW} + \frac{32}{17 C}
+#
+# which is tiny where the map is large *and* the channels are many. ResNet-50 has four stages,
+# numbered 2 to 5; from one to the next the sides of the map halve and C doubles. The module
+# ``numpy_se.costs`` counts lists of layers. Here is one bottleneck unit of each stage (not the
+# first one, which has one more convolution, in its shortcut), beside the formula:
 
 STAGES = {2: (3, 256, 56), 3: (4, 512, 28), 4: (6, 1024, 14), 5: (3, 2048, 7)}  # blocks, C, H = W
 
@@ -159,10 +163,11 @@ for model, printed in TABLE_2.items():
     print(f"{model:16} {printed[0]:>5} {printed[1]:>5}      {counted[0]:>5} {counted[1]:>5}{arrow}")
 
 # %%
-# The differences are 0.01 or 0.02. Counting residual sums removes many of them, but then rows that
-# fit do not fit any more. So the printed table follows neither rule throughout. The module
-# ``numpy_se.costs`` lists all mismatches. SE-VGG-16 would have 15.48 with one SE block for each
-# stage; we follow the text of the paper, and put one behind each convolution.
+# The differences are 0.01 or 0.02. Counting residual sums removes many of them: SE-ResNet-101 fits
+# (7.58 and 7.60). But then rows that fit do not fit any more: SE-ResNet-50 becomes 3.88 with SE
+# (printed 3.87), SE-ResNet-152 11.33 (11.32). So the printed table follows neither rule throughout.
+# The module ``numpy_se.costs`` lists all mismatches. SE-VGG-16 would have 15.48 with one SE block
+# for each stage; we follow the text of the paper, and put one behind each convolution.
 #
 # Tables 10, 13, 15 and 16 change the SE blocks of SE-ResNet-50. Their parameter columns fit only
 # when the running means and variances of batch norm are counted too, and SE biases are not:
@@ -234,9 +239,9 @@ draw("all stages", "r =", by_ratio.get, BY_RATIO, "C0o-", (12, 8))
 draw("one stage, r = 16", "stage", only, BY_STAGE, "C1s", (-4, -16))
 axis.axhline(NO_SE, color="0.4", linestyle="--")
 axis.text(2.8e7, NO_SE - 0.02, "ResNet-50 without SE", ha="right", va="top")
-axis.set(xlabel="parameters that SE adds to ResNet-50", ylabel="top-1 error (%)")
+axis.set(xlabel="parameters that SE adds to ResNet-50", ylabel="top-1 error (%), from 22.1 on")
 axis.set(xlim=(1.2e4, 3.5e7), ylim=(22.1, 23.4))
-axis.set_title("SE-ResNet-50: more parameters than at r = 16 buy nothing")
+axis.set_title("SE-ResNet-50: below r = 16, more parameters do not lower the error")
 axis.legend(loc="lower left")
 show(figure, "06_cost_error")
 
@@ -249,11 +254,11 @@ show(figure, "06_cost_error")
 # Time, measured here
 # -------------------
 #
-# Parameters and operations are facts. Time depends on the machine, the program, and what else runs.
-# We take the tiny net of this course with SE (ratio 4) and without, and let them take training
-# steps *in turn*. If the machine gets slower for a while, both feel it. A ratio is taken within a
-# round, and the median over the rounds counts. The quartiles show how much the rounds differ: if
-# they lie far apart, something else is running.
+# Once the convention is fixed, parameters and operations are exact. Time depends on the machine,
+# the program, and what else runs. We take the tiny net of this course with SE (ratio 4) and
+# without, and let them take training steps *in turn*. If the machine gets slower for a while, both
+# feel it. A ratio is taken within a round, and the median over the rounds counts. The quartiles
+# show how much the rounds differ: if they lie far apart, something else is running.
 
 rng = np.random.default_rng(0)
 images = rng.standard_normal((64, 1, 28, 28), dtype=np.float32)
@@ -292,11 +297,12 @@ slower = time_share / row.operation_share
 print(f"one operation of SE takes about {slower:.0f} times as long as one of the other layers")
 
 # %%
-# Why is an operation of SE so slow? A convolution uses each entry of a map many times once it is
+# (That holds if backward costs the same multiple of forward for SE and for the rest.) Why is an
+# operation of SE so slow? A convolution uses each entry of a map many times once it is
 # loaded: nine times for each filter. The squeeze uses it once, and so does the scale. Backward
-# reads the map again, and the upstream gradient twice. So the time of SE is spent on moving
-# numbers, which the count does not see. And each call of a NumPy function costs a little, however
-# small the arrays are.
+# reads the map again, and the upstream gradient twice. So SE probably spends its time on moving
+# numbers, which the count does not see; chapter 7 measures it. And each call of a NumPy function
+# costs a little, however small the arrays are.
 #
 # The same was seen on large nets. The paper reports 209 ms for a training step of SE-ResNet-50, and
 # 190 ms for ResNet-50 (256 images, 8 GPUs). For one image on a CPU, forward only, it reports 167 ms
@@ -304,7 +310,8 @@ print(f"one operation of SE takes about {slower:.0f} times as long as one of the
 # numbers, 3.87 and 3.86. The count gives more:
 
 (large,) = table_rows({"SE-ResNet-50": count(resnet50)})
-print(f"SE-ResNet-50: {large.operation_share:.2%} more operations")
+print(f"SE-ResNet-50: {large.operation_share:.2%} more operations,", end=" ")
+print(f"{large.parameter_share:.1%} more parameters (without biases in SE)")
 
 answers = {  # SE-ResNet-50, tiny net
     "parameters": (large.parameter_share, row.parameter_share),
@@ -321,9 +328,9 @@ for number, name in enumerate(names):
 axis.set_yticks(places, answers)
 axis.invert_yaxis()
 axis.grid(axis="y", visible=False)
-axis.set(xlabel="what SE adds (%)", xlim=(0, 180 * np.max(list(answers.values()))))
+axis.set(xlabel="what SE adds (%)", xlim=(0, 130 * np.max(list(answers.values()))))
 axis.set_title("Small in operations, larger in parameters and in time")
-axis.legend(loc="upper right")
+axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=2)
 show(figure, "06_cost")
 
 # %%
@@ -340,8 +347,6 @@ show(figure, "06_cost")
 # 2. The tiny net has few channels. Why is its share of operations larger than that of SE-ResNet-50?
 # 3. Why are the two nets timed in turn, and not first one and then the other?
 # 4. Could SE be folded into the weights of the convolution before it, so that it costs nothing?
-# 5. The same text says that without the bottleneck, "parameter requirements can be huge". How many
-#    weights would one layer from C to C channels add to ResNet-50, in place of the two?
 #
 # Answers
 # -------
@@ -356,5 +361,3 @@ show(figure, "06_cost")
 #    other, the drift would be taken for a difference between the nets.
 # 4. No. The gates depend on the input, so they are different for each image. Batch norm can be
 #    folded, as its factors are constants after training.
-# 5. :math:`C^2` for each block, as many as the two layers with r = 2: 20 million, and ResNet-50 has
-#    25.6 million. So the sentence is right. Table 10 adds that the narrow layers are no worse.
