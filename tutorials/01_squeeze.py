@@ -10,7 +10,8 @@ SE stands for Squeeze-and-Excitation (Hu et al., arXiv 1709.01507, *the paper* i
 chapters test sentences of a short web summary of that paper, *the summary*.
 
 You need: sums with indices, and the chain rule. You get: the gradient of a mean, written as a sum,
-then as one line of NumPy, then checked by hand.
+then as one line of NumPy, then checked by hand. (``course`` only sets the look of the figures and
+saves them.)
 """
 
 import matplotlib.pyplot as plt

@@ -476,7 +476,7 @@ for axis, (kind, picture) in zip(panels, pictures.items(), strict=True):
     axis.set(title=kind, xlabel="mean of channel c moves", ylabel="gate k moves")
     axis.grid(False)
 figure.colorbar(colours, ax=panels, shrink=0.8, label="ds / dz, largest entry: 1")
-figure.suptitle("In se2, the gates depend on all channels; a plain gate on its own", weight="bold")
+figure.suptitle("In se2, a gate depends on many channels; a plain gate on its own", weight="bold")
 show(figure, "04_block_jacobian")
 
 # %%
