@@ -1,0 +1,53 @@
+"""The site and the table of contents of the course. To build the site takes too long for a test."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+TUTORIALS = Path(__file__).parent.parent / "tutorials"
+SITE = TUTORIALS / "site"
+CHAPTERS = sorted(TUTORIALS.glob("[0-9]*.py"))
+README = (TUTORIALS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_is_in_the_table_with_a_picture(chapter: Path) -> None:
+    title = chapter.read_text(encoding="utf-8").splitlines()[1]
+    row = next(line for line in README.splitlines() if f"[{title}]({chapter.name})" in line)
+    (picture,) = re.findall(r"!\[\]\((.*?)\)", row)
+    content = (TUTORIALS / picture).read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < 40_000
+
+
+def test_the_chapters_stand_in_order() -> None:
+    numbers = [int(number) for number in re.findall(r"\((\d\d)_\w+\.py\)", README)]
+    assert numbers == list(range(1, 11))
+
+
+@pytest.mark.parametrize("file", ["conf.py", "hooks.py", "build.py"])
+def test_the_code_of_the_site_compiles(file: str) -> None:
+    compile((SITE / file).read_text(encoding="utf-8"), file, "exec")
+
+
+def test_build_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["build.py"])
+    with pytest.raises(SystemExit) as exit_status:
+        runpy.run_path(str(SITE / "build.py"), run_name="__main__")
+    assert exit_status.value.code == 2
+    assert "pip install -e '.[docs]'" in capsys.readouterr().out
+
+
+def test_docstrings_in_plain_text_become_markup() -> None:
+    pytest.importorskip("sphinx_gallery")
+    plain_text = runpy.run_path(str(SITE / "hooks.py"))["plain_text"]
+    lines = ["Scale *x* and ``s``.", "", "    y = s * x", "", "with dw_ of x*y", "Raises E."]
+    plain_text(None, "", "", None, None, lines)
+    want = r"Scale \*x\* and ``s``.||::||        y = s * x||with dw\_ of x\*y||Raises E."
+    assert "|".join(lines) == want

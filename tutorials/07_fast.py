@@ -1,0 +1,342 @@
+r"""
+7. Making it fast
+=================
+
+Forward and backward, an SE block does some six additions and products with each value of a feature
+map. That is very little, and still the block takes time. Where does it go, and how fast can a block
+be at best?
+
+You need: chapter 4, and an idea of what a cache is. You get: the block in loops, in NumPy, and in
+fewer moves of data; a limit for all of them; and a way to measure that can be trusted.
+"""
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+from course import QUICK, show
+
+from numpy_se import channel_scale, excite, fused, global_avg_pool, squeeze_excite
+from numpy_se.parallel import one_blas_thread
+
+rng = np.random.default_rng(0)
+ROUNDS = 3 if QUICK else 25
+C, R, H, W = 64, 4, 28, 28
+
+
+def problem(N, H=H, W=W):
+    """Draw x, w1, w2 and dy for a block with C channels."""
+    shapes = (N, C, H, W), (R, C), (C, R), (N, C, H, W)
+    return [rng.standard_normal(shape, np.float32) for shape in shapes]
+
+
+# %%
+# The block in loops
+# ------------------
+#
+# Chapters 1 to 4 give the formulas for one entry. Four loops over all entries compute them. The
+# gates between them are N·C numbers, few enough to leave them to the package.
+
+
+def by_loops(x, w1, w2, dy):
+    """The SE block and its gradients, one entry after the other."""
+    N, C, H, W = x.shape
+    z, ds = np.zeros((2, N, C), x.dtype)
+    y, dx = np.empty_like(x), np.empty_like(x)
+    for n, c, h, w in np.ndindex(x.shape):
+        z[n, c] += x[n, c, h, w] / (H * W)
+    s, back_excite = excite(z, w1, w2)
+    for n, c, h, w in np.ndindex(x.shape):
+        y[n, c, h, w] = s[n, c] * x[n, c, h, w]
+    for n, c, h, w in np.ndindex(x.shape):
+        ds[n, c] += dy[n, c, h, w] * x[n, c, h, w]
+    dz, dw1, dw2 = back_excite(ds)
+    for n, c, h, w in np.ndindex(x.shape):
+        dx[n, c, h, w] = s[n, c] * dy[n, c, h, w] + dz[n, c] / (H * W)
+    return y, dx, dw1, dw2
+
+
+# %%
+# The same block in NumPy is ``squeeze_excite``: one line of NumPy for each of these loops. A third
+# one is ``fused.squeeze_excite``, about which more below. Before anything is timed, the results are
+# compared. A program that is fast and wrong is not fast:
+
+
+def both_passes(block, x, w1, w2, dy):
+    """Forward and backward of a block in the form of the package."""
+    y, backward = block(x, w1, w2)
+    return y, *backward(dy)
+
+
+blocks = {
+    "loops": by_loops,
+    "NumPy": lambda *arrays: both_passes(squeeze_excite, *arrays),
+    "fused": lambda *arrays: both_passes(fused.squeeze_excite, *arrays),
+}
+small = problem(2, 7, 5)
+wanted = both_passes(squeeze_excite, *(array.astype(np.float64) for array in small))
+for name, block in blocks.items():
+    pairs = zip(block(*small), wanted, strict=True)
+    errors = [np.abs(result - want).max() / np.abs(want).max() for result, want in pairs]
+    assert max(errors) < 1e-5
+    print(f"{name:8} largest relative error {max(errors):.0e}")
+
+# %%
+# How to measure
+# --------------
+#
+# A machine does other things too, and is slower for a while. So each contender runs once in every
+# round, in a random order, and we take the median of the rounds. A slow spell then hits all of
+# them. The call before the one that counts brings the data into the cache, as in a training loop,
+# where the layer before has just written them. BLAS gets one thread, as all the rest here has one:
+
+
+def medians(contenders):
+    """Time every contender in each round; give the median of each one in seconds."""
+    seconds = {name: [] for name in contenders}
+    with one_blas_thread():
+        for _ in range(ROUNDS):
+            for name in rng.permutation(list(contenders)):
+                contenders[name]()
+                start = time.perf_counter()
+                contenders[name]()
+                seconds[name].append(time.perf_counter() - start)
+    return {name: np.median(times) for name, times in seconds.items()}
+
+
+x, w1, w2, dy = arrays = problem(1)
+times = medians({name: lambda block=block: block(*arrays) for name, block in blocks.items()})
+for name, seconds in times.items():
+    print(f"{name:8} {seconds / x.size * 1e9:8.1f} ns for each value of x")
+
+# %%
+# The loops lose by two orders of magnitude or more. In Python, each of their steps finds out anew
+# what ``x``, ``[n, c, h, w]`` and ``*`` mean. NumPy finds it out once for a whole array.
+#
+# The limit
+# ---------
+#
+# How far can this go? Whatever a program does, it must read x and write y. Later it must read dy
+# and x, and write dx. The loss lies in between, so the two halves cannot be joined. That makes
+# *five moves* of an array as large as x. ``np.copyto`` does two moves, one read and one write, and
+# nothing else. So we take as the limit of a block
+#
+# .. math:: t_\text{limit} = \tfrac{5}{2} \, t_\text{copy}
+#
+# Where the time goes
+# -------------------
+#
+# Here is every step of ``squeeze_excite``, timed alone. The moves are counted by hand: a sum reads
+# one array, a product with the gates reads one and writes one.
+
+N = 8 if QUICK else 128
+x, w1, w2, dy = arrays = problem(N)
+z, back_squeeze = global_avg_pool(x)
+s, back_excite = excite(z, w1, w2)
+y, back_scale = channel_scale(x, s)
+dx, ds = back_scale(dy)
+dz, *_ = back_excite(ds)
+dx_squeeze = back_squeeze(dz)
+
+steps = {  # name: moves, what is run
+    "squeeze: z": (1, lambda: global_avg_pool(x)),
+    "excite: s": (0, lambda: excite(z, w1, w2)),
+    "scale: y": (2, lambda: channel_scale(x, s)),
+    "ds, and scale path of dx": (4, lambda: back_scale(dy)),
+    "dz, dw1, dw2": (0, lambda: back_excite(ds)),
+    "squeeze path of dx": (1, lambda: back_squeeze(dz)),
+    "add both paths": (3, lambda: np.add(dx, dx_squeeze, out=dx)),
+}
+times = medians({name: run for name, (_, run) in steps.items()} | {"": lambda: np.copyto(y, x)})
+move = times.pop("") / 2
+
+print(f"{'':26}moves      ms   ms of as many moves by np.copyto")
+for name, (moves, _) in steps.items():
+    print(f"{name:26}{moves:5} {times[name] * 1e3:7.2f} {moves * move * 1e3:7.2f}")
+total, excitation = sum(times.values()), times["excite: s"] + times["dz, dw1, dw2"]
+print(f"all steps {total * 1e3:.2f} ms, of which excite and its gradients {excitation / total:.1%}")
+
+figure, axis = plt.subplots(figsize=(7.2, 3.2))
+names = list(steps)[::-1]
+axis.barh(names, [times[name] * 1e3 for name in names], color="C5", label="measured")
+copies = [steps[name][0] * move * 1e3 for name in names]
+axis.plot(copies, names, "|", color="black", markersize=16, markeredgewidth=2)
+axis.plot([], [], "|", color="black", markersize=10, label="as many moves by np.copyto")
+axis.set_xlabel(f"time in ms, for x of {x.nbytes / 2**20:.0f} MiB")
+axis.grid(False, axis="y")
+axis.legend(loc="upper right")
+axis.set_title("The time goes into passes over the maps")
+show(figure, "07_fast_passes")
+
+# %%
+# The two steps that have all the weights cost next to nothing, as they work on N·C numbers. All the
+# others move data: eleven moves, where five are needed.
+#
+# The copy is a rough measure. An addition in place can beat it: it writes where it has just read,
+# and memory that is only written may have to be fetched first.
+#
+# Fewer moves
+# -----------
+#
+# ``fused.squeeze_excite`` computes the same and saves time in four ways.
+#
+# *Chunks.* A few samples take all steps before the next ones begin. The squeeze has just read their
+# x, so the scale finds it in the cache. This is allowed because the samples of a batch do not mix.
+# (With a batch norm between the steps, they would.)
+#
+# *No array for the squeeze path.* ``dx_squeeze`` holds one number for each channel, repeated over
+# all pixels. It need not be written out: broadcasting adds the (N, C) numbers in place.
+#
+# *Kept memory.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
+# takes the memory back, and must clear it before it hands it out again. The first call of the fused
+# block asks the usual C library of Linux to keep some of it. From then on, this helps all blocks of
+# this script. It may not be enough for ``squeeze_excite`` on large maps, which holds three new
+# arrays at once, and can then take much longer than the sum of its steps.
+#
+# *Better words for the same sum.* NumPy has several routines for each of the two sums over the
+# pixels. Which one is fast depends on the length of a row, H·W:
+
+
+def ways(x, dy):
+    """Time the ways to write the two sums, in ns for each value of x."""
+    rows, drows = (a.reshape(*a.shape[:2], -1) for a in (x, dy))
+    ones = np.ones(rows.shape[2], x.dtype)
+    results = {
+        "z   x.sum(axis=(2, 3))": lambda: x.sum(axis=(2, 3)),
+        "z   rows @ ones": lambda: rows @ ones,
+        "ds  (dy * x).sum(axis=(2, 3))": lambda: (dy * x).sum(axis=(2, 3)),
+        "ds  einsum": lambda: np.einsum("ncp,ncp->nc", drows, rows),
+        "ds  vecdot": lambda: np.vecdot(drows, rows),
+    }
+    return {way: t / x.size * 1e9 for way, t in medians(results).items()}
+
+
+sizes = {"7 x 7": (7, 7), "28 x 28": (28, 28)}
+columns = [ways(*problem(N * 28 * 28 // (h * w), h, w)[::3]) for h, w in sizes.values()]
+print(f"{'ns for each value of x':32}" + "".join(f"{size:>9}" for size in sizes))
+for way in columns[0]:
+    print(f"{way:32}" + "".join(f"{column[way]:9.2f}" for column in columns))
+
+# %%
+# A product of the rows with a vector of ones is a sum, too, and BLAS is good at it. The product
+# ``dy * x`` followed by a sum writes an array that nobody needs; ``einsum`` and ``vecdot`` do not.
+# So a *shorter list of moves*, not less arithmetic, is what makes code like this fast.
+#
+# How large should a chunk be?
+# ----------------------------
+#
+# A small chunk stays in the cache. But every chunk asks Python for all steps again:
+
+default = fused.CHUNK
+
+
+def in_chunks(size):
+    """Run the fused block with chunks of ``size`` bytes of x."""
+    fused.CHUNK = size
+    return blocks["fused"](*arrays)
+
+
+exponents = (20, 23) if QUICK else (18, 19, 20, 21, 22, 23, 25)
+times = medians({str(k): lambda k=k: in_chunks(2**k) for k in exponents})
+fused.CHUNK = default
+print("KiB of x in a chunk    ns for each value of x")
+for k, seconds in times.items():
+    print(f"{2 ** int(k) // 1024:19}    {seconds / x.size * 1e9:22.2f}")
+
+# %%
+# Small chunks lose clearly. What is lost by large ones depends on the size of the cache and on what
+# else runs on the machine; it can be little.
+#
+# How close do we come?
+# ---------------------
+#
+# Here are all blocks beside the limit, for batches of 1, 2, 4, ... samples. The loops are timed at
+# one size only, as they take the same time for each value at all sizes.
+
+batches = [1, 2, 4] if QUICK else [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+def contenders(N):
+    """The blocks in NumPy, and the copy for the limit, on a batch of N samples."""
+    arrays = x, *_ = problem(N)
+    y = np.zeros_like(x)
+    return {
+        "NumPy": lambda: blocks["NumPy"](*arrays),
+        "fused": lambda: blocks["fused"](*arrays),
+        "limit": lambda: np.copyto(y, x),
+    }
+
+
+curves = {name: [] for name in ("NumPy", "fused", "limit")}
+for N in batches:
+    times = medians(contenders(N))
+    times["limit"] *= 5 / 2
+    for name, curve in curves.items():
+        curve.append(times[name] / (N * C * H * W) * 1e9)
+
+arrays = problem(1, 14, 14)
+loops = medians({"loops": lambda: by_loops(*arrays)})["loops"] / arrays[0].size * 1e9
+mebibytes = [N * C * H * W * 4 / 2**20 for N in batches]
+print("ns for each value of x")
+print("MiB of x " + "".join(f"{size:8.1f}" for size in mebibytes))
+for name, curve in curves.items():
+    print(f"{name:9}" + "".join(f"{value:8.2f}" for value in curve))
+print(f"loops    {loops:8.0f}")
+
+figure, axis = plt.subplots()
+axis.axhline(loops, color="black", linestyle=":", label="loops in Python")
+labels = {"NumPy": "NumPy", "fused": "NumPy, fused", "limit": "limit: five moves"}
+for (name, curve), style in zip(curves.items(), ("o-", "s-", "--"), strict=True):
+    axis.plot(mebibytes, curve, style, label=labels[name])
+axis.set(xscale="log", yscale="log", xlabel="size of x in MiB", ylabel="ns for each value of x")
+axis.set_xticks(mebibytes, [f"{size:.2g}" for size in mebibytes])
+axis.minorticks_off()
+axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+axis.set_title("Loops are far away; what is left is moving data")
+show(figure, "07_fast")
+
+# %%
+# From the loops to NumPy is the large step, from NumPy to fused a small one. On small maps the
+# limit is out of reach, because a copy within the cache is faster than any arithmetic. And the
+# curves rise to the left, because a call costs the same for few values as for many. What all calls
+# of a block cost can be seen on a map of one pixel:
+
+pixel = problem(1, 1, 1)
+calls = medians({name: lambda block=block: block(*pixel) for name, block in blocks.items()})
+for name in ("NumPy", "fused"):
+    print(f"{name}: {calls[name] * 1e6:.0f} µs for all calls")
+
+# %%
+# Why NumPy can keep up with a framework
+# --------------------------------------
+#
+# Nothing in a block happens in Python for each *value*. Python is asked a few dozen times for each
+# *block*, and each time a compiled loop runs over a whole array. A framework has the same memory,
+# the same kind of loops and the same kind of BLAS. Run operation by operation, it makes as many
+# moves as our composed block, and more of them than the fused one. It wins where it makes fewer: a
+# compiler that joins all steps into one loop comes closer to the limit than NumPy can, which has to
+# finish one step before it begins the next. ``benchmarks/se_block.py`` measures it, beside PyTorch
+# and JAX, each in a process of its own.
+#
+# Questions
+# ---------
+#
+# 1. A friend writes the block in C. By which factor can it be faster than the fused one, at most?
+# 2. ``ds`` needs x once more. Why not compute it in the forward pass, when x is in the cache?
+# 3. What do you expect for float64? Change ``problem`` and see.
+# 4. Two cores: ``with numpy_se.parallel.workers(2)`` around a block. Is the time halved?
+# 5. The scale of y could wait: the next layer could multiply by s while it reads. What is saved?
+#
+# Answers
+# -------
+#
+# 1. By the time of the fused block divided by the limit, at the size that matters to your friend.
+#    The last table has both. Better code cannot beat the memory; smaller numbers can.
+# 2. ``ds`` is the sum of dy times x, and dy is known only when the loss is.
+# 3. Twice the bytes, so about twice the time, for the blocks and for the limit. If it is more, the
+#    arrays have grown out of the cache.
+# 4. At best. Both cores share the memory and one cache, and with large maps a single core may
+#    already take a good part of what the memory can give. Maps below ``fused.SMALL`` bytes are not
+#    shared at all: to wake a thread costs more than it saves.
+# 5. The write of y, one of five moves, and the memory for y; the next layer reads x instead of y.
+#    The price: the block is no longer a piece of its own, with an output to look at and to check.
