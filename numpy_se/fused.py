@@ -2,7 +2,7 @@
 
 A feature map is large and little is computed with each value, so most of the time goes into moving
 it. Five moves cannot be avoided: read x and write y, then read dy and x and write dx. Composed from
-operations, the block makes twelve, as each of them sends whole arrays through memory.
+operations, the block makes eleven, as each of them sends whole arrays through memory.
 
 Here a chunk of a few samples takes all steps before the next chunk begins, in the same memory, and
 finds in the cache what the step before left there. A step is the routine of NumPy that was measured
