@@ -15,6 +15,7 @@ see ``training_step.py``. ``--help`` lists all options.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import bench
@@ -118,14 +119,6 @@ def prepare_torch(
     return run, check(layer)
 
 
-def prepare_torch_channels_last(layer: Layer, threads: int) -> Prepared:
-    return prepare_torch(layer, threads, "channels_last")
-
-
-def prepare_torch_compile(layer: Layer, threads: int) -> Prepared:
-    return prepare_torch(layer, threads, "channels_last", compiled=True)
-
-
 def prepare_jax(layer: Layer, threads: int) -> Prepared:
     import jax
 
@@ -163,12 +156,14 @@ def prepare_limit(layer: Layer, threads: int) -> Prepared:
     return bench.sgemm(3 * arrays(layer)[3].size * c * size**2, threads)
 
 
+CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
+COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
 OURS = "numpy_se"
 LIMIT = "limit"
 NUMPY_SE = Contender(OURS, prepare_numpy_se, blas_threads=1)
 TORCH = [
     Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", prepare_torch_channels_last, "torch"),
+    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
 ]
 LIMITS = [Contender(LIMIT, prepare_limit, blas_threads=1)]
 CONTENDERS = [
@@ -178,7 +173,7 @@ CONTENDERS = [
     Contender("JAX jit", prepare_jax, "jax"),
     *LIMITS,
 ]
-COMPILE = Contender("torch.compile", prepare_torch_compile, "torch")
+COMPILE = Contender("torch.compile", COMPILED, "torch")
 
 
 def main() -> None:

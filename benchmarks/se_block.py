@@ -22,6 +22,7 @@ comparison, matplotlib for the figure.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import bench
@@ -161,14 +162,6 @@ def prepare_torch(
     return run, lambda results: error([result.numpy() for result in results], args)
 
 
-def prepare_torch_channels_last(shape: Shape, threads: int) -> Prepared:
-    return prepare_torch(shape, threads, "channels_last")
-
-
-def prepare_torch_compile(shape: Shape, threads: int) -> Prepared:
-    return prepare_torch(shape, threads, compiled=True)
-
-
 def prepare_jax(shape: Shape, threads: int) -> Prepared:
     import jax
 
@@ -208,6 +201,8 @@ def prepare_limit(shape: Shape, threads: int) -> Prepared:
     return run, lambda _: float((x != y).any())
 
 
+CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
+COMPILED = partial(prepare_torch, compiled=True)
 FUSED = "fused"
 LIMIT = "limit"
 CONTENDERS = [
@@ -216,8 +211,8 @@ CONTENDERS = [
     Contender("reference", prepare_reference),
     Contender("plain NumPy", prepare_plain),
     Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", prepare_torch_channels_last, "torch"),
-    Contender("torch.compile", prepare_torch_compile, "torch"),
+    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
+    Contender("torch.compile", COMPILED, "torch"),
     Contender("JAX jit", prepare_jax, "jax"),
     Contender(LIMIT, prepare_limit, blas_threads=1),
 ]

@@ -17,6 +17,7 @@ NumPy does not take by itself on AMD processors; ``--help`` lists all options.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import bench
@@ -139,14 +140,6 @@ def prepare_torch(
     return run, check(problem)
 
 
-def prepare_torch_channels_last(problem: Problem, threads: int) -> Prepared:
-    return prepare_torch(problem, threads, "channels_last")
-
-
-def prepare_torch_compile(problem: Problem, threads: int) -> Prepared:
-    return prepare_torch(problem, threads, "channels_last", compiled=True)
-
-
 def prepare_jax(problem: Problem, threads: int) -> Prepared:
     import jax
     from jax import numpy as jnp
@@ -192,15 +185,17 @@ def prepare_limit(problem: Problem, threads: int) -> Prepared:
     return bench.sgemm(problem[0] * MULTIPLICATIONS, threads)
 
 
+CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
+COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
 OURS = "numpy_se"
 LIMIT = "limit"
 NUMPY_SE = Contender(OURS, prepare_numpy_se, blas_threads=1)
 TORCH = [
     Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", prepare_torch_channels_last, "torch"),
+    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
 ]
 TORCH_EAGER = [contender.title for contender in TORCH]
-COMPILE = Contender("torch.compile", prepare_torch_compile, "torch")
+COMPILE = Contender("torch.compile", COMPILED, "torch")
 JAX = Contender("JAX jit", prepare_jax, "jax")
 LIMITS = [Contender(LIMIT, prepare_limit, blas_threads=1)]
 OTHERS = [Contender("textbook NumPy", prepare_textbook), *TORCH, JAX]
