@@ -9,12 +9,12 @@ import pytest
 from digits_on_disk import contents, register, write
 
 import numpy_se as se
-from numpy_se import figures, gates, nets
+from numpy_se import costs, figures, gates, nets
 from numpy_se.train.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-MODULES = (se, figures, gates, nets)
+MODULES = (se, costs, figures, gates, nets)
 BLOCK, NET, TRAINED, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
