@@ -16,9 +16,9 @@ from numpy_se.ops import conv, pooling
 from numpy_se.parallel import workers
 
 CHUNKED = (se.conv2d, se.max_pool2d, se.global_max_pool)
-SCRATCH = 2**23  # bytes that an operation may take beside what it gives and keeps
-SIZES = {"N": 64, "C": 16, "H": 64, "W": 64, "F": 16, "KH": 3, "KW": 3, "I": 2048, "O": 2048}
-MAP = (64, 16, 64, 64)  # 16 MiB of float32
+SCRATCH = 2**22  # bytes that an operation may take beside what it gives and keeps
+SIZES = {"N": 32, "C": 16, "H": 64, "W": 64, "F": 16, "KH": 3, "KW": 3, "I": 1024, "O": 1024}
+MAP = (32, 16, 64, 64)  # 8 MiB of float32
 # What an operation says that it keeps, apart from its arguments and y: bytes for each byte of x.
 KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4, se.batch_norm: 1}
 

@@ -67,7 +67,7 @@ def both_passes(op: Any, args: list[Any], dy: Any, **options: Any) -> list[Any]:
     return [y, *backward(dy)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     problem=problems(),
     squeeze=st.sampled_from([se.global_avg_pool, se.global_max_pool]),
