@@ -20,11 +20,11 @@ def idx(array: Any) -> bytes:
     return head + array.astype(np.uint8).tobytes()
 
 
-def contents() -> list[bytes]:
+def contents(train: int = TRAIN, test: int = TEST) -> list[bytes]:
     """The four payloads: bright squares whose place tells the class, in noise."""
     rng = np.random.default_rng(0)
     payloads = []
-    for count in (TRAIN, TEST):
+    for count in (train, test):
         labels = np.arange(count) % 10
         images = rng.integers(0, 60, (count, 28, 28))
         for image, label in zip(images, labels, strict=True):

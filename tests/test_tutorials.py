@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from digits_on_disk import contents, register, write
 from hypothesis import settings
 
 pytest.importorskip("matplotlib")
@@ -22,6 +23,10 @@ def test_a_chapter_runs(
     import matplotlib
     from matplotlib import pyplot as plt
 
+    digits = contents(100, 100)  # no search for MNIST
+    register(monkeypatch, digits)
+    write(tmp_path / "digits", digits)
+    monkeypatch.setenv("NUMPY_SE_DATA", str(tmp_path / "digits"))
     monkeypatch.setenv("NUMPY_SE_QUICK", "1")
     monkeypatch.setattr(sys, "argv", [str(chapter)])
     monkeypatch.syspath_prepend(str(TUTORIALS))
