@@ -15,7 +15,7 @@ import hashlib
 import os
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from numpy_se.contract import Array, IntArray
+from numpy_se.contract import Array, IntArray, check_count
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -56,6 +56,24 @@ class Digits:
         scale, shift = dtype(1 / (255 * self.std)), dtype(self.mean / self.std)
         normalised: Array = images * scale - shift
         return normalised
+
+    def subset(self, train: int, test: int) -> Digits:
+        """Keep the first ``train`` training images, and ``test`` test images spread evenly.
+
+        Evenly, as the first half of MNIST's test set is easier than the second. Raises
+        ValueError for numbers below 1; a number above the size of a set keeps all of it.
+        """
+        check_count("subset", "train", train, at_least=1)
+        check_count("subset", "test", test, at_least=1)
+        size = len(self.test_labels)
+        spread = np.arange(min(test, size)) * size // min(test, size)
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[spread],
+            test_labels=self.test_labels[spread],
+        )
 
 
 @dataclass(frozen=True)

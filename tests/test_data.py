@@ -261,3 +261,17 @@ def test_mnist_5k_is_stratified_and_always_the_same(
     again = load_mnist()
     np.testing.assert_array_equal(again.train_images, digits.train_images)
     np.testing.assert_array_equal(again.test_labels, digits.test_labels)
+
+
+def test_a_subset_takes_the_first_to_train_on_and_spreads_the_rest(folder: Path) -> None:
+    digits = load_mnist(folder)
+    part = digits.subset(train=7, test=5)
+    np.testing.assert_array_equal(part.train_images, digits.train_images[:7])
+    np.testing.assert_array_equal(part.train_labels, digits.train_labels[:7])
+    np.testing.assert_array_equal(part.test_images, digits.test_images[::4])
+    np.testing.assert_array_equal(part.test_labels, digits.test_labels[::4])
+    assert part.name == digits.name
+    whole = digits.subset(train=1000, test=1000)
+    assert (len(whole.train_labels), len(whole.test_labels)) == (TRAIN, TEST)
+    with pytest.raises(ValueError, match="subset: test is 0; it wants at least 1"):
+        digits.subset(train=1, test=0)

@@ -511,3 +511,23 @@ def test_an_output_that_loses_its_short_axes_is_diagnosed() -> None:
 
     x = np.random.default_rng(0).standard_normal((2, 1, 1, 2))
     assert "dx has shape (2, 2, 1, 2); it wants (2, 1, 1, 2)" in str(se.gradcheck(squeezed, x))
+
+
+def test_axes_of_length_1_are_drawn() -> None:
+    def squeezed(x: Any) -> Any:
+        z = x.mean(axis=(2, 3), keepdims=True).squeeze()
+        return z, lambda dz: dz[..., None, None] / x[0, 0].size * np.ones_like(x)
+
+    report = se.gradcheck(squeezed, shapes="N C H W")
+    assert "smallest failing input: x (2, 1, 1, 1)" in str(report)
+
+
+def test_a_gradient_that_is_not_finite_gets_no_other_cause() -> None:
+    def length(x: Any) -> Any:
+        y = np.sqrt((x * x).sum(axis=1))
+        return y, lambda dy: (dy / y)[:, None] * x
+
+    assert se.gradcheck(length, shapes="N C").ok
+    report = se.gradcheck(length, np.zeros((2, 1)))
+    assert report.headline == "dx is not finite, first at [0, 0]."
+    assert str(report).count("not finite") == 1

@@ -595,11 +595,6 @@ def test_real_digits_are_learned_when_they_are_at_hand() -> None:
     """One pass over 10,000 digits of MNIST; judged by all 10,000 test digits."""
     if not os.environ.get("NUMPY_SE_DATA"):
         pytest.skip("NUMPY_SE_DATA names no folder")
-    digits = data.load_mnist()
-    few = replace(
-        digits,
-        train_images=digits.train_images[:10_000],
-        train_labels=digits.train_labels[:10_000],
-    )
-    state = train(tiny_net(), few, Options(epochs=1, batch_size=50, lr=0.05), progress=False)
+    digits = data.load_mnist().subset(train=10_000, test=10_000)
+    state = train(tiny_net(), digits, Options(epochs=1, batch_size=50, lr=0.05), progress=False)
     assert state.accuracies[-1] > 0.9

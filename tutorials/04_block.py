@@ -13,7 +13,6 @@ of Keras; and a picture of how the channels depend on each other.
 """
 
 import os
-from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -223,14 +222,7 @@ if QUICK:
     labels = rng.integers(0, 10, 16)
     params = net.init(rng)
 else:
-    digits = load_mnist()
-    digits = replace(
-        digits,
-        train_images=digits.train_images[:4000],
-        train_labels=digits.train_labels[:4000],
-        test_images=digits.test_images[:1000],
-        test_labels=digits.test_labels[:1000],
-    )
+    digits = load_mnist().subset(train=4_000, test=1_000)
     images, labels = digits.inputs(digits.test_images[:256]), digits.test_labels[:256]
     params = train(net, digits, Options(epochs=2), progress=False).params
 

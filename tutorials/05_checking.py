@@ -313,17 +313,16 @@ print(gradcheck(mean_for_square_maps, rng.standard_normal((2, 3, 4, 4))))
 # looks for a smaller example that fails too, and shows the smallest one that it found
 # (*shrinking*). In a test file, one line does it: ``test_pool = gradient_test(pool, "N C H W")``.
 #
-# The function below has a flaw that is common in NumPy code. ``squeeze()`` removes *all* axes of
-# length 1. The checker's own draws have no axis of length 1 (it tries such small inputs only after
-# a failure, to shrink the example), so it finds nothing:
+# The function below gives the length of each row. Its gradient is the row divided by its length,
+# and the code says just that. The checker's own draws find nothing:
 
 
-def pool(x):
-    z = x.mean(axis=(2, 3), keepdims=True).squeeze()
-    return z, lambda dz: dz[..., None, None] / x[0, 0].size * np.ones_like(x)
+def length(x):
+    y = np.sqrt((x * x).sum(axis=1))
+    return y, lambda dy: (dy / y)[:, None] * x
 
 
-print(gradcheck(pool, shapes="N C H W").headline)
+print(gradcheck(length, shapes="N C").headline)
 try:
     from hypothesis import Phase, settings
 
@@ -334,18 +333,18 @@ else:
     phases = (Phase.generate, Phase.shrink)  # and no search for explanations
     settings.register_profile("chapter", settings(), derandomize=True, database=None, phases=phases)
     settings.load_profile("chapter")  # the same examples in each run, and no files written
-    test_pool = gradient_test(pool, "N C H W")
+    test_length = gradient_test(length, "N C")
     try:
-        test_pool()
+        test_length()
     except AssertionError as failure:
         print(failure)
 
 # %%
-# The report speaks of two inputs: the line on the shape of dx of the first one that failed, the
-# line below it of the smallest. The cause that is named fits the numbers, but it is a symptom. The
-# *example* shows the reason. In it, C = H = W = 1. H and W become 1 in the mean anyway
-# (``keepdims``), so C is the suspect, and with C = 2 nothing fails. With C = 1, z has the shape
-# (N,), and ``backward`` gives every sample the gradients of all samples.
+# The example is as small as it can be: two rows with one entry, and the entry is 0. It shows the
+# reason at once. A row of zeros has the length 0, and ``backward`` computes 0/0 there. As a kink,
+# the place has no gradient, and any value from -1 to 1 would pass, but NaN is none: one such row,
+# and all weights are lost. Normal draws are never exactly 0; those of ``gradient_test`` are
+# multiples of 1/8, half of the time, so zeros and ties are frequent.
 #
 # Five mistakes from public code
 # ------------------------------
@@ -462,5 +461,5 @@ for mistake in list(found)[:1] if QUICK else found:
 #    ``dy`` that is a hundred times smaller, all of them pass.
 # 3. No. The shares have to lie between the slopes of the two sides, 0 and 1, each for itself.
 # 4. That the gradients fit at the sizes and values that were tried, up to the error that the report
-#    states. It said "ok" to ``pool``, too. So try several sizes, also 1, large values, and ties.
+#    states. It said "ok" to ``length``, too. So try several sizes, large values, ties, and zeros.
 #    Measuring many points makes a mistake unlikely; only the derivation proves the formula.

@@ -11,11 +11,10 @@ before the result is known, and a way to run many trainings that can be stopped 
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, RUNS, show
+from course import QUICK, RUNS, interval, show
 from loky import get_reusable_executor
 
 from numpy_se.costs import Cost, count_net
@@ -78,20 +77,13 @@ print(f"{filters} filters: {parameters(wide)} parameters, {parameters(se)} with 
 #
 # ``load_mnist`` takes the full MNIST if it is there, and MNIST-5k if not: 4,000 digits to train on
 # and 1,000 to test on. So that a run takes seconds, we always train on 4,000 digits. From the
-# test set of full MNIST we take every second digit, as its first half is known to be easier.
+# test set of full MNIST, ``subset`` takes every second digit, as its first half is known to be
+# easier.
 # The errors are those of nets that have seen 4,000 digits. With all 60,000 they are much lower, and
 # the answer may be another one.
 
-IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 5_000, 8, 8)
-digits = load_mnist()
-spread = slice(None, None, -(-len(digits.test_labels) // TESTED))
-digits = replace(
-    digits,
-    train_images=digits.train_images[:IMAGES],
-    train_labels=digits.train_labels[:IMAGES],
-    test_images=digits.test_images[spread],
-    test_labels=digits.test_labels[spread],
-)
+IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 5_000, 8, 6)
+digits = load_mnist().subset(IMAGES, TESTED)
 
 # %%
 # One run, and many
@@ -142,16 +134,8 @@ errors = {net: np.array([results[f"{net}-seed{s}"] for s in range(SEEDS)]) for n
 #
 # with the standard deviation :math:`\sigma` of the runs (divide by S - 1, not by S). The factor
 # :math:`t` is Student's: with few runs, :math:`\sigma` is itself uncertain, so t is larger than the
-# familiar 1.96. It stands in tables:
-
-T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]  # for 2 to 10 runs
-
-
-def interval(values):
-    """Give the mean over the runs (first axis), and half the width of its 95 % interval."""
-    runs = len(values)
-    return values.mean(axis=0), T95[runs - 2] * values.std(axis=0, ddof=1) / np.sqrt(runs)
-
+# familiar 1.96. For six runs it is 2.57. ``interval`` in ``course.py`` has a table of t and gives
+# the mean and half the width of the interval.
 
 final = {net: error[:, -1] for net, error in errors.items()}
 print(f"test error after {EPOCHS} epochs, {SEEDS} seeds, on {digits.name}:")

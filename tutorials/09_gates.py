@@ -9,11 +9,9 @@ You need: the SE block (chapter 4) and the net of chapter 8. You get: the gates 
 as pictures and numbers, and experiments in which we take the gates away and count what is lost.
 """
 
-from dataclasses import replace
-
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, show
+from course import QUICK, interval, show
 
 from numpy_se import channel_scale, global_avg_pool
 from numpy_se.data import load_mnist
@@ -46,15 +44,7 @@ from numpy_se.train import Options, train
 # set of full MNIST we take every fourth digit.
 
 IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 2_500, 12, 5)
-digits = load_mnist()
-spread = slice(None, None, -(-len(digits.test_labels) // TESTED))
-digits = replace(
-    digits,
-    train_images=digits.train_images[:IMAGES],
-    train_labels=digits.train_labels[:IMAGES],
-    test_images=digits.test_images[spread],
-    test_labels=digits.test_labels[spread],
-)
+digits = load_mnist().subset(IMAGES, TESTED)
 images, labels = digits.test_images, digits.test_labels
 net = tiny_net(ratio=4, input_grad=False)
 nets = [
@@ -66,12 +56,6 @@ gates = [collect_gates(net, params, digits, images) for params in nets]
 gates_before = [collect_gates(net, params, digits, images) for params in untrained]
 BLOCKS = list(gates[0])
 print("gates of one net:", {name: array.shape for name, array in gates[0].items()})
-
-
-def interval(values):
-    """Give the mean over the nets (first axis), and half the width of its 95 % interval."""
-    t = {2: 12.71, 5: 2.78}[len(values)]  # Student's factor, see chapter 8
-    return np.mean(values, axis=0), t * np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
 
 
 def table(title, values):

@@ -19,7 +19,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, RUNS, show
+from course import QUICK, RUNS, interval, show
 
 from numpy_se import add, flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
 from numpy_se.contract import op
@@ -297,13 +297,7 @@ else:
 
 def study(digits):
     """Give the results of all runs: for every variation a list, seed by seed."""
-    digits = replace(
-        digits,
-        train_images=digits.train_images[:TRAIN],
-        train_labels=digits.train_labels[:TRAIN],
-        test_images=digits.test_images[:TEST],
-        test_labels=digits.test_labels[:TEST],
-    )
+    digits = digits.subset(TRAIN, TEST)
     sizes = f"{len(digits.train_images)}+{len(digits.test_images)}"
     folder = RUNS / "10_variations" / f"{digits.name} {sizes}"
     settings = {"standard": {}, **VARIATIONS}
@@ -335,23 +329,16 @@ studies = {digits.name: study(digits) for digits in data}
 #
 # .. math:: \bar d \pm t \, \frac{s}{\sqrt{n}}
 #
-# in 95 of 100 such studies. t is the 97.5 % quantile of Student's t distribution with n - 1 degrees
-# of freedom. For n = 5 it is 2.78, where a normal distribution has 1.96: with few seeds, s is not
-# well known either. NumPy draws from this distribution, so we get t as the 95 % quantile of many
-# absolute values.
-
-t = np.quantile(np.abs(np.random.default_rng(0).standard_t(SEEDS - 1, 10**6)), 0.95)
-print(f"{SEEDS} seeds: t = {t:.2f}")
+# in 95 of 100 such studies. t is Student's, as in chapter 8: 2.78 for n = 5.
 
 
 def errors(runs):
     return np.array([run["error"] for run in runs])
 
 
-def interval(runs, standard):
+def difference(runs, standard):
     """Give the mean of the paired differences, and half the width of its interval."""
-    differences = errors(runs) - errors(standard)
-    return differences.mean(), t * differences.std(ddof=1) / np.sqrt(len(differences))
+    return interval(errors(runs) - errors(standard))
 
 
 for name, runs in studies.items():
@@ -362,7 +349,7 @@ for name, runs in studies.items():
     for table, rows in TABLES.items():
         print(table)
         for row, (_, paper) in rows.items():
-            mean, half = interval(runs[row], runs["standard"])
+            mean, half = difference(runs[row], runs["standard"])
             verdict = "undecided" if abs(mean) <= half else "worse" if mean > 0 else "better"
             print(
                 f"  {row:20}{errors(runs[row]).mean():7.2f}{mean:+12.2f}"
@@ -384,7 +371,7 @@ for table, rows in TABLES.items():
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 7.0), width_ratios=[3, 2], sharey=True)
 undecided = 0
 for number, (name, runs) in enumerate(studies.items()):
-    means, halves = np.transpose([interval(runs[row], runs["standard"]) for row in VARIATIONS])
+    means, halves = np.transpose([difference(runs[row], runs["standard"]) for row in VARIATIONS])
     places = np.array([heights[row] for row in VARIATIONS]) - 0.35 * number
     hollow, colour = np.abs(means) <= halves, f"C{number}"
     axes[0].errorbar(means, places, xerr=halves, fmt="o", color=colour, label=name)
@@ -441,9 +428,9 @@ for name, runs in studies.items():
     )
     alone = np.sqrt(2) * np.median([errors(runs[row]).std(ddof=1) for row in runs])
     print(f"{name}: s is about {spread:.2f} points with pairs, {alone:.2f} without")
-    for difference in (0.2, 0.1):
-        needed = int(np.ceil((2 * spread / difference) ** 2))
-        print(f"  to tell a difference of {difference} points from 0: about {needed} seeds")
+    for points in (0.2, 0.1):
+        needed = int(np.ceil((2 * spread / points) ** 2))
+        print(f"  to tell a difference of {points} points from 0: about {needed} seeds")
 
 # %%
 # Stuck blocks

@@ -1,12 +1,15 @@
-"""What the chapters share: the quick mode, the look of the figures, and where they go."""
+"""What the chapters share: the quick mode, the look of figures, where they go, and intervals."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
@@ -17,7 +20,19 @@ RUNS = HERE / "runs"  # results of sweeps
 # ``--quick`` or NUMPY_SE_QUICK=1: fewer and smaller runs, to see that a chapter works.
 QUICK = "--quick" in sys.argv[1:] or os.environ.get("NUMPY_SE_QUICK", "0") != "0"
 
+T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]  # Student's t for 2 to 10 runs
+
 plt.style.use(HERE / "course.mplstyle")
+
+
+def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
+    """Give the mean over the runs (first axis, 2 to 10), and half the width of its 95 % interval.
+
+    Chapter 8 explains it.
+    """
+    runs = len(np.asarray(values))
+    half = T95[runs - 2] * np.std(values, axis=0, ddof=1) / np.sqrt(runs)
+    return np.mean(values, axis=0), half
 
 
 def show(figure: Figure, name: str) -> None:

@@ -130,6 +130,17 @@ def other_sizes(
             return
 
 
+def single_sizes(arguments: Arguments, runs: Callable[[Arguments], bool]) -> Iterator[Arguments]:
+    """Give arguments with one axis of length 1, each axis in turn, where the operation runs.
+
+    At length 1, ``squeeze()`` and broadcasting do what they do nowhere else.
+    """
+    for axis, size in arguments.sizes.items():
+        changed = arguments.resized({axis: 1})
+        if size != 1 and runs(changed):
+            yield changed
+
+
 def _telling_sizes(
     sizes: Mapping[str, int], rng: np.random.Generator
 ) -> tuple[dict[str, int], dict[str, int]]:

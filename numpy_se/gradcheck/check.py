@@ -21,6 +21,7 @@ from numpy_se.gradcheck.arguments import (
     in_domain,
     other_sizes,
     related,
+    single_sizes,
     takes,
 )
 from numpy_se.gradcheck.diagnosis import Probe
@@ -100,7 +101,7 @@ def _at_given(
 
 
 def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
-    """Check at the sizes asked for, at ties, and at other sizes at which the operation runs."""
+    """Check at the sizes asked for, at ties, at other sizes and at axes of length 1."""
     arguments = in_domain(arguments, partial(forward_runs, op))
     run_op("gradcheck: op", op, *arguments.draw(rng))  # what it raises comes through
     yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
@@ -109,6 +110,8 @@ def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterato
     for number, changed in enumerate(other_sizes(arguments, runs, rng)):
         args = _telling_draw(op, changed, rng)
         yield check_at(op, changed.names, at_large(args) if number else args, rng), changed
+    for changed in single_sizes(arguments, runs):
+        yield check_at(op, changed.names, _telling_draw(op, changed, rng), rng), changed
 
 
 def _telling_draw(op: Op, arguments: Arguments, rng: np.random.Generator) -> tuple[Any, ...]:

@@ -54,7 +54,7 @@ class Cause:
         what = f"{listed} {'are' if titles[1:] else 'is'} wrong"
         if self.text:
             return f"{what}. Consistent with: {self.text}."
-        if self.fact and "it wants" in self.fact:
+        if "it wants" in self.fact or "not finite" in self.fact:
             return f"{self.fact}."
         return f"{self.fact or what}. Cause unknown: none of the mistakes known here fits."
 

@@ -64,7 +64,7 @@ def limits_of(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
 
 
 def nonlinear(op: Op, ran: Run) -> list[str]:
-    """Say of each gradient how it is not linear in ``dy``; "" where it is."""
+    """Say of each gradient how it is not linear in ``dy``; "" where it is, or not finite."""
     _, backward = op(*ran.args)
     other = np.roll(ran.dy, 1) + 0.5
     found = []
@@ -73,7 +73,9 @@ def nonlinear(op: Op, ran: Run) -> list[str]:
         strict=True,
     ):
         scale = np.abs(g1).max(initial=0) + np.abs(g2).max(initial=0)
-        if np.abs(g0).max(initial=0) > CLOSE * scale:
+        if not np.isfinite(scale):
+            found.append("")
+        elif np.abs(g0).max(initial=0) > CLOSE * scale:
             found.append("not zero for a dy of zeros: a term does not depend on dy")
         else:
             linear = np.abs(g - (g2 - 2 * g1)).max(initial=0) <= 10 * CLOSE * scale

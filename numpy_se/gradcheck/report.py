@@ -87,7 +87,7 @@ class GradientReport:
             lines[0] = f"the gradients agree with differences, but {lines[0]}"
         if any("raises" in promise for promise in self.broken):
             lines = [*self.broken, *map(str, causes)]
-        lines += [f"  {wrong}" for wrong in self.wrong]
+        lines += [f"  {wrong}" for wrong in self.wrong if f"{wrong}." not in lines]
         wrong = {w.name for w in self.wrong}
         if right := [name for name in self.resolution if name not in wrong]:
             lines.append(f"  right: {', '.join(right)}")
