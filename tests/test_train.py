@@ -210,6 +210,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     assert len(history["train_loss_of_every_step"]) == 8
     assert history["data"] == "MNIST"
     assert history["parameters"] == 31_754
+    assert history["versions"]["numpy"] == np.__version__
     assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
 
 

@@ -121,7 +121,8 @@ def training(
             f"the options want {epochs} epochs and {epochs * len(starts)} steps"
         )
     for epoch in range(state.step // len(starts), len(state.accuracies)):
-        order = np.random.default_rng([options.seed, epoch]).permutation(images)
+        rng = np.random.default_rng([options.seed, epoch + 1])  # [seed, 0] drew the weights
+        order = rng.permutation(images)
         for start in starts[state.step % len(starts) :]:
             rows = order[start : start + options.batch_size]
             x, labels = digits.inputs(digits.train_images[rows]), digits.train_labels[rows]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import numpy_se
 from numpy_se.data import Digits, load_mnist
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import collect_gates
@@ -67,6 +71,11 @@ class Run:
         steps_per_epoch = len(state.losses) // len(state.accuracies)
         history = {
             **self.about,
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "numpy_se": numpy_se.__version__,
+            },
             "parameters": sum(a.size for a in state.params.values()),
             "test_accuracy": state.accuracies.tolist(),
             "train_loss": state.losses.reshape(-1, steps_per_epoch).mean(axis=1).tolist(),
