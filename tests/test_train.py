@@ -541,7 +541,7 @@ def test_ctrl_c_at_the_shell_and_resuming_gives_the_uninterrupted_run(
 ) -> None:
     script = tmp_path / "command.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    options = ["--epochs", "40", "--batch-size", "10", "--lr", "0.02"]
+    options = ["--epochs", "20", "--batch-size", "10", "--lr", "0.02"]
     command = [sys.executable, str(script), *options, "--out", "stopped"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = Path("stopped/checkpoint.npz")
@@ -555,7 +555,7 @@ def test_ctrl_c_at_the_shell_and_resuming_gives_the_uninterrupted_run(
     assert process.returncode == 130
     hint = "interrupted; go on with: python -m numpy_se.train --resume stopped\n"
     assert error.endswith(hint)
-    assert 0 < load_checkpoint(checkpoint)[0].step < 40 * 5
+    assert 0 < load_checkpoint(checkpoint)[0].step < 20 * 5
 
     resume = [sys.executable, str(script), "--resume", "stopped"]
     subprocess.run(resume, check=True, capture_output=True)
