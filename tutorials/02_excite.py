@@ -129,8 +129,8 @@ print(gradcheck(excite, shapes="N C, R C, C R"))
 # %%
 # The last line compares every entry with finite differences. The string names the axes of each
 # argument; equal letters are equal sizes. ``gradcheck`` draws several sizes, the numbers and the
-# upstream gradient itself. The error at the end of its report is absolute; the numbers drawn are of
-# size 1. Chapter 5 looks inside this check.
+# upstream gradient itself. The error at the end of its report is absolute; the numbers drawn are
+# mostly of size 1. Chapter 5 looks inside this check.
 #
 # Why sigmoid, and not softmax?
 # -----------------------------
@@ -162,7 +162,7 @@ def softmax(u):
 
 
 print("softmax has the right gradient:", gradcheck(softmax, shapes="N C").ok)
-s_softmax, _ = excite(z, w1, w2, gate=softmax)
+print("sums of its gates:", excite(z, w1, w2, gate=softmax)[0].sum(axis=1).round(12))
 
 # %%
 # How open are the gates when there are many channels? We draw the inputs u of the gates (*logits*)
@@ -202,10 +202,10 @@ show(figure, "02_excite_gates")
 
 # %%
 # With softmax, two gates can never both be above 0.5, and the mean gate is 1/C, always. A block
-# with 1024 channels would multiply its average map by about 1/1000. With the sigmoid each gate is
-# decided on its own, and many channels can be open at once. The question to a channel is "are you
-# useful here?", not "are you the most useful one?". The paper demands this, too (section 3.2). It
-# compares the sigmoid with tanh and ReLU (Table 12), not with softmax. So what a net would learn
+# with 1024 channels would multiply its maps by about 1/1000 on average. With the sigmoid each gate
+# is decided on its own, and many channels can be open at once. The question to a channel is "are
+# you useful here?", not "are you the most useful one?". The paper demands this, too (section 3.2).
+# It compares the sigmoid with tanh and ReLU (Table 12), not with softmax. So what a net would learn
 # with softmax gates is undecided here; what the gates would look like is not.
 #
 # Why a bottleneck?
@@ -256,9 +256,9 @@ show(figure, "02_excite")
 #
 # - "Huge" goes with :math:`C^2`: 63 % of it comes from the last stage, with its 2048 channels. For
 #   a layer of 64 channels a full layer has 4096 weights, and nobody would mind.
-# - The bottleneck is about parameters, not about time. A weight of these layers is used once for
-#   each image. So even full layers would add 20 million operations to 3860 million. (An operation
-#   is a multiplication with its addition, see chapter 6.)
+# - The bottleneck is about parameters, not about operations. A weight of these layers is used once
+#   for each image. So even full layers would add 20 million operations to 3860 million. (An
+#   operation is a multiplication with its addition, see chapter 6.)
 #
 # Whether cost is the *main* reason is not something that we can measure. The paper names two: to
 # limit the complexity, and to help generalisation.
@@ -364,10 +364,10 @@ for name, weights in cases.items():
 # %%
 # The dead block gets no gradient at all: ``a`` is 0, so ``dw2`` is 0, and the ReLU passes nothing,
 # so ``dw1`` and ``dz`` are 0. It halves every map, and stays like that unless the layers below it
-# change z. The block with ``w2 = 0`` has the same gates, and learns: ``dw2`` is not 0. Biases in
-# the first layer do not bring dead units back by themselves, as ``db1`` is a sum over ``dh``, and
-# that is 0, too. So the test for a dead block is not its gates but its hidden units:
-# ``(z @ w1.T > 0).any()``. The remedy is more hidden units: a smaller r, or another rule.
+# change z. The block with ``w2 = 0`` has the same gates, and learns: ``dw2`` is not 0. The fresh
+# one learns, too. Biases in the first layer do not bring dead units back by themselves, as ``db1``
+# is a sum over ``dh``, and that is 0. So the test for a dead block is not its gates but its hidden
+# units: ``(z @ w1.T > 0).any()``. The remedy is more hidden units: a smaller r, or another rule.
 #
 # A word on names
 # ---------------
@@ -395,7 +395,7 @@ for name, weights in cases.items():
 # 1. No. The sum is still fixed, at C instead of 1. To open one channel, others have to close.
 # 2. The layer :math:`W_2 W_1`, a C x C matrix of rank R at most. It is stored as :math:`2CR`
 #    numbers (:math:`2CR - R^2` of them independent), so the saving is the same. The ReLU is not
-#    about cost: it makes the map from z to s nonlinear, by those units that are alive for some
+#    about cost: it makes the map from z to u nonlinear, by those units that are alive for some
 #    images only.
 # 3. r = 2, at any number of channels: :math:`2C^2/2 = C^2`.
 # 4. 0.999 · 0.001, about 0.001. The gate is *saturated*: its gradient is 250 times smaller than at

@@ -110,9 +110,8 @@ for name, shape, axes in [
 
 # %%
 # So there is a first test of any gradient, necessary but not sufficient: it has the shape of its
-# variable. If a program gives
-# ``ds`` with four axes, it forgot the sum. If its numbers are H·W times too small, it took the mean
-# in place of the sum.
+# variable. If a program gives ``ds`` with four axes, it forgot the sum. If its numbers are H·W
+# times too small, it took the mean in place of the sum.
 #
 # In SE, x has two paths
 # ----------------------

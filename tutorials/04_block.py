@@ -303,11 +303,11 @@ for name, right, wrong in zip(
 
 # %%
 # The weights of the last block and what follows it are right: on the way to them, no gradient
-# passes through a block. All that lies below is wrong: the weights of the convolutions by tens of
-# percent, their biases by more. The weights of a lower block are wrong, too. Its own rules for them
-# are right, but they get a wrong ``dy`` from the block above. Still, the cosines are far above 0: a
-# small step against the wrong gradient lowers the loss. So the net should train. Does it train
-# worse?
+# passes through a block. All that lies below is wrong: the weights of the convolutions by about ten
+# percent or more, their biases by still more. The weights of a lower block are wrong, too. Its own
+# rules for them are right, but they get a wrong ``dy`` from the block above. Still, the cosines are
+# far above 0: a small step against the wrong gradient lowers the loss. So the net should train.
+# Does it train worse?
 
 if QUICK:
     print("quick mode: the comparison of trained nets is left out")
@@ -460,7 +460,7 @@ print("from image to image, a gate moves by (standard deviation):", end=" ")
 moves = {name: excite(z, **weights)[0].std(axis=0).mean() for name, (z, weights) in blocks.items()}
 print(", ".join(f"{name} {moves[name]:.3f}" for name in sorted(moves)))
 
-pictures = {"SE": jacobians["se2"][0], "plain gate": plain_jacobian[0]}
+pictures = {"SE, for one image": jacobians["se2"][0], "plain gate": plain_jacobian[0]}
 figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.4))
 for axis, (kind, picture) in zip(panels, pictures.items(), strict=True):
     relative = picture / np.abs(picture).max()

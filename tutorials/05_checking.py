@@ -132,8 +132,8 @@ print("central", (after - before) / (2 * h), "  package", relu(kink)[1](np.ones(
 # together, they raise the maximum by one step, not by two. So shares of the gradient are legal if
 # they lie between 0 and 1 *and* sum to 1.
 #
-# ``gradcheck`` knows these rules. It moves some entries to zeros and ties on purpose, and judges
-# the choice that was made there:
+# ``gradcheck`` knows these rules. It moves one entry to zero and some to ties on purpose, and
+# judges the choice that was made there:
 
 
 def relu_with(value):
@@ -230,7 +230,7 @@ for (n, differences), style in zip(seen.items(), ("C2--", "C2-"), strict=True):
     share.semilogx(tolerances, missed, style, label=f"{n:,}")
 share.set(xlabel="allowed relative difference", ylabel="missed mistakes (%)")
 share.set_title("Loose checks miss mistakes")
-share.legend(loc="upper left", bbox_to_anchor=(0.17, 1.0), title="one wrong entry of")
+share.legend(loc="upper left", bbox_to_anchor=(0.17, 1.0), title="entries of dw")
 show(figure, "05_checking")
 
 # %%
@@ -310,8 +310,8 @@ print(gradcheck(mean_for_square_maps, rng.standard_normal((2, 3, 4, 4))))
 # ----------------------------------
 #
 # Which sizes and values should we try? The package ``hypothesis`` draws them. When a test fails, it
-# looks for a smaller example that fails too, and shows the smallest one that it found
-# (*shrinking*). In a test file, one line does it: ``test_pool = gradient_test(pool, "N C H W")``.
+# looks for smaller ones that fail too (*shrinking*), and ``gradcheck`` reports on the smallest. In
+# a test file, one line does it: ``test_pool = gradient_test(pool, "N C H W")``.
 #
 # The function below gives the length of each row. Its gradient is the row divided by its length,
 # and the code says just that. The checker's own draws find nothing:
@@ -332,7 +332,7 @@ except ModuleNotFoundError:
 else:
     phases = (Phase.generate, Phase.shrink)  # and no search for explanations
     settings.register_profile("chapter", settings(), derandomize=True, database=None, phases=phases)
-    settings.load_profile("chapter")  # the same examples in each run, and no files written
+    settings.load_profile("chapter")  # the same examples in each run, and none kept
     test_length = gradient_test(length, "N C")
     try:
         test_length()
@@ -340,11 +340,11 @@ else:
         print(failure)
 
 # %%
-# The example is as small as it can be: two rows with one entry, and the entry is 0. It shows the
-# reason at once. A row of zeros has the length 0, and ``backward`` computes 0/0 there. As a kink,
-# the place has no gradient, and any value from -1 to 1 would pass, but NaN is none: one such row,
-# and all weights are lost. Normal draws are never exactly 0; those of ``gradient_test`` are
-# multiples of 1/8, half of the time, so zeros and ties are frequent.
+# The example is small: two rows (a test never draws fewer) with one entry, 0. It shows the reason
+# at once. A row of zeros has the length 0, and ``backward`` computes 0/0 there. As a kink, the
+# place has no gradient, and any slope from -1 to 1 would pass, but NaN is none: one such row, and
+# all weights are NaN. ``gradcheck`` itself moves one entry to zero, in rows of three.
+# ``gradient_test`` also draws rows of one, and multiples of 1/8, so rows of zeros are not rare.
 #
 # Five mistakes from public code
 # ------------------------------
@@ -456,7 +456,7 @@ for mistake in list(found)[:1] if QUICK else found:
 #    of eps, 1.5e-8 in float64, and the error is of the same size. That is two to three digits less
 #    than a central difference has.
 # 2. It depends on the size of the gradient beside the weight. On the first arrays of this chapter,
-#    ``dx`` is wrong by about half a percent and passes; ``dw1`` is wrong by one or two and fails.
+#    ``dx`` is wrong by about half a percent and passes; ``dw1`` is wrong by about two and fails.
 #    On arrays of the shape (4, 64, 14, 14), ``dw1`` is wrong by more than ten percent. With a
 #    ``dy`` that is a hundred times smaller, all of them pass.
 # 3. No. The shares have to lie between the slopes of the two sides, 0 and 1, each for itself.

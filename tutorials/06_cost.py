@@ -3,8 +3,8 @@ r"""
 ================
 
 "In actual implementation, the overhead of SE block is rather small", says the summary (chapter 1).
-Small in what? We count parameters and operations, measure time, and get three different answers. We
-call an overhead small if it is below a twentieth, 5 %.
+Small in what? We count parameters and operations, measure time, and get different answers. We call
+an overhead small if it is below a twentieth, 5 %.
 
 You need: the SE block (chapters 1 to 4). You get: the cost of one block by hand, the cost columns
 of the paper's tables from lists of layers, and the time of a training step with and without SE.
@@ -165,7 +165,7 @@ for model, printed in TABLE_2.items():
 
 # %%
 # The differences are 0.01 or 0.02. Counting residual sums removes many of them: SE-ResNet-101 fits
-# (7.58 and 7.60). But then rows that fit do not fit any more: SE-ResNet-50 becomes 3.88 with SE
+# (7.58 and 7.60). But numbers that fit then fit no more: SE-ResNet-50 becomes 3.88 with SE
 # (printed 3.87), SE-ResNet-152 11.33 (11.32). So the printed table follows neither rule throughout.
 # The module ``numpy_se.costs`` lists all mismatches. SE-VGG-16 would have 15.48 with one SE block
 # for each stage; we follow the text of the paper, and put one behind each convolution.
@@ -340,13 +340,13 @@ show(figure, "06_cost")
 for quantity, shares in answers.items():
     verdict = "supported" if max(shares) < 0.05 else "not supported"
     quantity = quantity.replace("\n", " ")
-    print(f"small in {quantity:22} {verdict} ({shares[0]:.2%} and {shares[1]:.2%})")
+    print(f"small in {quantity:23} {verdict} ({shares[0]:.2%} and {shares[1]:.2%})")
 
 # %%
 # In operations it is small. In parameters it is about a tenth, and most of that lies in the last
-# stage. In training time it was a tenth in the paper, and here it is what the figure shows for your
-# machine. A larger study, also of other libraries, is ``benchmarks/overhead.py``. The sentence is
-# true of the operations, and they say little about the time.
+# stage. In training time it was a tenth in the paper (forward only, on a CPU, 2 %, which is small),
+# and here it is what the figure shows. A larger study, also of other libraries, is
+# ``benchmarks/overhead.py``. The sentence is true of operations, and they say little about time.
 #
 # Questions
 # ---------
