@@ -23,10 +23,11 @@ class GradientReport:
     """What ``gradcheck`` found.
 
     ``broken`` are promises of the contract that were not kept, ``wrong`` the gradients that are
-    wrong. ``limits`` says what the given arguments cannot show. ``checked`` counts the entries (or
-    directions) that were compared, and ``at_kinks`` those of them that lie at a kink, where
-    any slope between the two sides passes. ``resolution`` is, for each gradient, the error of one
-    entry below which it would not be seen. ``influence`` is False when y depends on no argument.
+    wrong. ``limits`` says what the given arguments cannot show. ``checked`` counts the slopes that
+    were compared, of single entries or, for large arguments, along random directions, and
+    ``at_kinks`` those of them at a kink, where any slope between the two sides passes.
+    ``resolution`` is, for each gradient, the error of one entry below which it would not be seen.
+    ``influence`` is False when y depends on no argument.
 
     The diagnosis is made when it is asked for: by ``diagnosis``, ``str``, or ``to_dict``.
     """
@@ -73,7 +74,7 @@ class GradientReport:
 
     @cached_property
     def _lines(self) -> list[str]:
-        counts = f"{self.checked} entries checked, {self.at_kinks} of them at kinks"
+        counts = f"{self.checked} slopes checked, {self.at_kinks} of them at kinks"
         notes = [f"  note: {limit}" for limit in self.limits]
         if self.verdict == "ok":
             finest = max(self.resolution.values(), default=0.0)
