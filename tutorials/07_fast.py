@@ -6,11 +6,12 @@ Forward and backward, an SE block does some six additions and products with each
 map. That is very little, and still the block takes time. Where does it go, and how fast can a block
 be at best?
 
-You need: chapter 4, and an idea of what a cache is. You get: the block in loops, in NumPy, and in
-fewer moves of data; a limit for all of them; and a way to measure that can be trusted.
+You need: chapter 4. You get: the block in loops, in NumPy, and in fewer moves of data; a limit for
+all of them; and a way to measure that can be trusted.
 """
 
 import time
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,8 +71,8 @@ def both_passes(block, x, w1, w2, dy):
 
 blocks = {
     "loops": by_loops,
-    "NumPy": lambda *arrays: both_passes(squeeze_excite, *arrays),
-    "fused": lambda *arrays: both_passes(fused.squeeze_excite, *arrays),
+    "NumPy": partial(both_passes, squeeze_excite),
+    "fused": partial(both_passes, fused.squeeze_excite),
 }
 small = problem(2, 7, 5)
 wanted = both_passes(squeeze_excite, *(array.astype(np.float64) for array in small))
@@ -85,10 +86,11 @@ for name, block in blocks.items():
 # How to measure
 # --------------
 #
-# A machine does other things too, and is slower for a while. So each contender runs once in every
-# round, in a random order, and we take the median of the rounds. A slow spell then hits all of
-# them. The call before the one that counts brings the data into the cache, as in a training loop,
-# where the layer before has just written them. BLAS gets one thread, as all the rest here has one:
+# A machine does other things too, and is slower for a while. So each contender is timed once in
+# every round, in a random order, and we take the median of the rounds. A slow spell then hits all
+# of them. The call before the timed one brings the data into the *cache*, the small and fast memory
+# of the processor, as far as they fit. In training, the layer before has just written them there.
+# BLAS, the library behind NumPy's matrix products, gets one thread, as all the rest here has one:
 
 
 def medians(contenders):
@@ -105,12 +107,12 @@ def medians(contenders):
 
 
 x, w1, w2, dy = arrays = problem(1)
-times = medians({name: lambda block=block: block(*arrays) for name, block in blocks.items()})
+times = medians({name: partial(block, *arrays) for name, block in blocks.items()})
 for name, seconds in times.items():
     print(f"{name:8} {seconds / x.size * 1e9:8.1f} ns for each value of x")
 
 # %%
-# The loops lose by two orders of magnitude or more. In Python, each of their steps finds out anew
+# The loops take hundreds of times as long. In Python, each of their steps finds out anew
 # what ``x``, ``[n, c, h, w]`` and ``*`` mean. NumPy finds it out once for a whole array.
 #
 # The limit
@@ -165,15 +167,15 @@ axis.plot([], [], "|", color="black", markersize=10, label="as many moves by np.
 axis.set_xlabel(f"time in ms, for x of {x.nbytes / 2**20:.0f} MiB")
 axis.grid(False, axis="y")
 axis.legend(loc="upper right")
-axis.set_title("The time goes into passes over the maps")
+axis.set_title("The time goes into moving the maps, not into the weights")
 show(figure, "07_fast_passes")
 
 # %%
 # The two steps that have all the weights cost next to nothing, as they work on N·C numbers. All the
 # others move data: eleven moves, where five are needed.
 #
-# The copy is a rough measure. An addition in place can beat it: it writes where it has just read,
-# and memory that is only written may have to be fetched first.
+# The copy is a rough measure, and so is the limit. An addition in place can beat it: it writes
+# where it has just read, and memory that is only written may have to be fetched first.
 #
 # Fewer moves
 # -----------
@@ -190,11 +192,11 @@ show(figure, "07_fast_passes")
 # *Kept memory.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
 # takes the memory back, and must clear it before it hands it out again. The first call of the fused
 # block asks the usual C library of Linux to keep some of it. From then on, this helps all blocks of
-# this script. It may not be enough for ``squeeze_excite`` on large maps, which holds three new
-# arrays at once, and can then take much longer than the sum of its steps.
+# this script. It may not be enough for ``squeeze_excite`` on a large x, which holds three new
+# arrays at once. It can then take much longer than the sum of its steps (last figure, right end).
 #
-# *Better words for the same sum.* NumPy has several routines for each of the two sums over the
-# pixels. Which one is fast depends on the length of a row, H·W:
+# *Faster routines.* NumPy has several routines for each of the two sums over the pixels. Which one
+# is fast depends on the length of a row, the H·W pixels of a channel:
 
 
 def ways(x, dy):
@@ -212,15 +214,19 @@ def ways(x, dy):
 
 
 sizes = {"7 x 7": (7, 7), "28 x 28": (28, 28)}
-columns = [ways(*problem(N * 28 * 28 // (h * w), h, w)[::3]) for h, w in sizes.values()]
+columns = []
+for h, w in sizes.values():
+    many_x, *_, many_dy = problem(N * 28 * 28 // (h * w), h, w)  # as many values for all sizes
+    columns.append(ways(many_x, many_dy))
 print(f"{'ns for each value of x':32}" + "".join(f"{size:>9}" for size in sizes))
 for way in columns[0]:
     print(f"{way:32}" + "".join(f"{column[way]:9.2f}" for column in columns))
 
 # %%
-# A product of the rows with a vector of ones is a sum, too, and BLAS is good at it. The product
-# ``dy * x`` followed by a sum writes an array that nobody needs; ``einsum`` and ``vecdot`` do not.
-# So a *shorter list of moves*, not less arithmetic, is what makes code like this fast.
+# A product of the rows with a vector of ones is a sum, too. It makes the same single move, and BLAS
+# is faster at it. The product ``dy * x`` followed by a sum writes an array that nobody needs;
+# ``einsum`` and ``vecdot`` do not. So two things count, and neither is less arithmetic: fewer
+# moves, and the right routine to make them.
 #
 # How large should a chunk be?
 # ----------------------------
@@ -237,7 +243,7 @@ def in_chunks(size):
 
 
 exponents = (20, 23) if QUICK else (18, 19, 20, 21, 22, 23, 25)
-times = medians({str(k): lambda k=k: in_chunks(2**k) for k in exponents})
+times = medians({str(k): partial(in_chunks, 2**k) for k in exponents})
 fused.CHUNK = default
 print("KiB of x in a chunk    ns for each value of x")
 for k, seconds in times.items():
@@ -261,9 +267,9 @@ def contenders(N):
     arrays = x, *_ = problem(N)
     y = np.zeros_like(x)
     return {
-        "NumPy": lambda: blocks["NumPy"](*arrays),
-        "fused": lambda: blocks["fused"](*arrays),
-        "limit": lambda: np.copyto(y, x),
+        "NumPy": partial(blocks["NumPy"], *arrays),
+        "fused": partial(blocks["fused"], *arrays),
+        "limit": partial(np.copyto, y, x),
     }
 
 
@@ -275,8 +281,8 @@ for N in batches:
         curve.append(times[name] / (N * C * H * W) * 1e9)
 
 arrays = problem(1, 14, 14)
-loops = medians({"loops": lambda: by_loops(*arrays)})["loops"] / arrays[0].size * 1e9
-mebibytes = [N * C * H * W * 4 / 2**20 for N in batches]
+loops = medians({"loops": partial(by_loops, *arrays)})["loops"] / arrays[0].size * 1e9
+mebibytes = [N * x[0].nbytes / 2**20 for N in batches]
 print("ns for each value of x")
 print("MiB of x " + "".join(f"{size:8.1f}" for size in mebibytes))
 for name, curve in curves.items():
@@ -292,17 +298,18 @@ axis.set(xscale="log", yscale="log", xlabel="size of x in MiB", ylabel="ns for e
 axis.set_xticks(mebibytes, [f"{size:.2g}" for size in mebibytes])
 axis.minorticks_off()
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-axis.set_title("Loops are far away; what is left is moving data")
+axis.set_title("Loops to NumPy is the large step; fewer moves bring a smaller one")
 show(figure, "07_fast")
 
 # %%
-# From the loops to NumPy is the large step, from NumPy to fused a small one. On small maps the
-# limit is out of reach, because a copy within the cache is faster than any arithmetic. And the
-# curves rise to the left, because a call costs the same for few values as for many. What all calls
-# of a block cost can be seen on a map of one pixel:
+# From the loops to NumPy is the large step, from NumPy to fused a small one. Where x is small, the
+# limit is out of reach: five moves within the cache take so little time that all the rest counts.
+# That is the sums, a new loop for each row, and the calls. The curves rise to the left, because a
+# call costs the same for few values as for many. What all calls of a block cost can be seen on a
+# map of one pixel:
 
 pixel = problem(1, 1, 1)
-calls = medians({name: lambda block=block: block(*pixel) for name, block in blocks.items()})
+calls = medians({name: partial(block, *pixel) for name, block in blocks.items()})
 for name in ("NumPy", "fused"):
     print(f"{name}: {calls[name] * 1e6:.0f} µs for all calls")
 
@@ -312,11 +319,11 @@ for name in ("NumPy", "fused"):
 #
 # Nothing in a block happens in Python for each *value*. Python is asked a few dozen times for each
 # *block*, and each time a compiled loop runs over a whole array. A framework has the same memory,
-# the same kind of loops and the same kind of BLAS. Run operation by operation, it makes as many
-# moves as our composed block, and more of them than the fused one. It wins where it makes fewer: a
-# compiler that joins all steps into one loop comes closer to the limit than NumPy can, which has to
-# finish one step before it begins the next. ``benchmarks/se_block.py`` measures it, beside PyTorch
-# and JAX, each in a process of its own.
+# the same kind of loops and the same kind of BLAS. Run operation by operation, it makes about as
+# many moves as our composed block, and more of them than the fused one. It wins where it makes
+# fewer: a compiler that joins several steps into one loop can come closer to the limit than NumPy,
+# which has to finish one step before it begins the next. ``benchmarks/se_block.py`` measures it,
+# beside PyTorch and JAX, each in a process of its own.
 #
 # Questions
 # ---------
@@ -324,19 +331,19 @@ for name in ("NumPy", "fused"):
 # 1. A friend writes the block in C. By which factor can it be faster than the fused one, at most?
 # 2. ``ds`` needs x once more. Why not compute it in the forward pass, when x is in the cache?
 # 3. What do you expect for float64? Change ``problem`` and see.
-# 4. Two cores: ``with numpy_se.parallel.workers(2)`` around a block. Is the time halved?
+# 4. Two cores: ``with numpy_se.parallel.workers(2):`` around the fused block. Is the time halved?
 # 5. The scale of y could wait: the next layer could multiply by s while it reads. What is saved?
 #
 # Answers
 # -------
 #
-# 1. By the time of the fused block divided by the limit, at the size that matters to your friend.
-#    The last table has both. Better code cannot beat the memory; smaller numbers can.
+# 1. By about the time of the fused block divided by the limit, at the size that matters to your
+#    friend. The last table has both. Better code cannot beat the memory; smaller numbers can.
 # 2. ``ds`` is the sum of dy times x, and dy is known only when the loss is.
-# 3. Twice the bytes, so about twice the time, for the blocks and for the limit. If it is more, the
-#    arrays have grown out of the cache.
-# 4. At best. Both cores share the memory and one cache, and with large maps a single core may
-#    already take a good part of what the memory can give. Maps below ``fused.SMALL`` bytes are not
+# 3. Twice the bytes, so about twice the time, for the blocks and for the limit. It is less where x
+#    is small and the calls count, and more where the arrays have grown out of the cache.
+# 4. At best. Both cores share the memory and one cache, and where x is large, a single core may
+#    already take a good part of what the memory can give. An x below ``fused.SMALL`` bytes is not
 #    shared at all: to wake a thread costs more than it saves.
 # 5. The write of y, one of five moves, and the memory for y; the next layer reads x instead of y.
 #    The price: the block is no longer a piece of its own, with an output to look at and to check.

@@ -26,11 +26,13 @@ plt.style.use(HERE / "course.mplstyle")
 
 
 def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
-    """Give the mean over the runs (first axis, 2 to 10), and half the width of its 95 % interval.
+    """Give the mean over the runs (first axis), and half the width of its 95 % interval.
 
-    Chapter 8 explains it.
+    Chapter 8 explains it. Raises ValueError unless there are 2 to 10 runs.
     """
     runs = len(np.asarray(values))
+    if not 2 <= runs <= len(T95) + 1:
+        raise ValueError(f"interval: values has {runs} runs; the table of t is for 2 to 10")
     half = T95[runs - 2] * np.std(values, axis=0, ddof=1) / np.sqrt(runs)
     return np.mean(values, axis=0), half
 
