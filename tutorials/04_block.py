@@ -216,7 +216,7 @@ def at_the_blocks(net, params, x, labels):
         dy, _ = backward(dy)
 
 
-net = tiny_net(ratio=4)
+net = tiny_net(ratio=2)
 if QUICK:
     images = rng.standard_normal((16, 1, 28, 28)).astype(np.float32)
     labels = rng.integers(0, 10, 16)
@@ -414,7 +414,7 @@ def plain_gate(z):
 def off_diagonal(jacobian):
     """Compute the share of the squared Jacobian that lies off its diagonal."""
     squares = (jacobian**2).sum(axis=0)
-    return 1 - np.trace(squares) / squares.sum()
+    return squares[~np.eye(len(squares), dtype=bool)].sum() / squares.sum()
 
 
 # %%
@@ -484,8 +484,7 @@ show(figure, "04_block_jacobian")
 #   trained blocks are close to that. They treat their own channel like any other.
 # - The channels speak through few hidden units. J is a product of matrices with R rows or columns,
 #   so its rank is at most the number of hidden units that are alive for the image (chapter 2). The
-#   table gives its mean over the images, and how many of the R units are alive for any of them. The
-#   stripes in the picture show it, too: rows look alike, or alike with the opposite sign.
+#   table gives its mean over the images, and how many of the R units are alive for any of them.
 # - That channels depend on each other does not mean that it helps. The gates of this short run
 #   hardly move from image to image. Whether SE improves a net is the question of chapter 8.
 #

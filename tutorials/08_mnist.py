@@ -233,8 +233,9 @@ show(figure, "08_mnist")
 #
 # "Supported" means that SE does not save a tenth of the mistakes. It can even be that SE makes more
 # of them: see where the intervals lie. In our runs at the same rate, they lie mostly left of zero.
-# But with the larger rate, the mean gain lies right of it, and the verdict is undecided. So the
-# rate matters as much as the blocks, and nobody should conclude that SE makes this net worse.
+# With the larger rate, SE came close to the wide net. So a part of what it loses is the rate, and
+# nobody should conclude that SE makes this net worse. And with other seeds, a verdict near its bar
+# can be another one.
 #
 # The answer holds for this net, on 4,000 digits, with this training. The claim also says *why*: the
 # net is not deep. We did not test that. It would take deep nets and flat ones, with and without SE,
