@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -120,6 +121,10 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
 def _pool(count: int) -> ThreadPoolExecutor:
     """Threads that stay: starting them takes as long as a small block."""
     return ThreadPoolExecutor(count, thread_name_prefix="numpy_se")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a copy
 
 
 def add_up(shares: Sequence[Sequence[Array]]) -> list[Array]:

@@ -1,6 +1,8 @@
 """Chunks and threads: nothing is lost, the order is kept, and nothing leaks out."""
 
+import multiprocessing
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +58,28 @@ def test_errors_and_errstate_pass_through(count: int) -> None:
             in_order(lambda item: 1 / item, [1, 0, 2])
         with np.errstate(over="raise"), pytest.raises(FloatingPointError):
             in_order(np.exp, [np.array([1e4])] * 3)
+
+
+def add_one_to_three_numbers(send: Any) -> None:
+    with workers(2):
+        send(in_order(lambda item: item + 1, range(3)))
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no process is copied here"
+)
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_copy_of_the_process_starts_threads_of_its_own() -> None:
+    add_one_to_three_numbers(list)  # threads have started here, and do not live on in the copy
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=add_one_to_three_numbers, args=(sender.send,))
+    process.start()
+    try:
+        assert receiver.poll(10)
+        assert receiver.recv() == [1, 2, 3]
+    finally:
+        process.kill()
 
 
 def test_a_wrong_number_of_workers_is_refused() -> None:
