@@ -13,7 +13,7 @@ from numpy_se import costs, figures, gates, nets
 from numpy_se.train.__main__ import main
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = (se, costs, figures, gates, nets)
 BLOCK, NET, TRAINED, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 

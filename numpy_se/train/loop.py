@@ -27,9 +27,9 @@ class Options:
     """The settings of a run. Raises ValueError or TypeError for one that is out of its range.
 
     ``epochs`` passes over the training set; None stands for 100,000 / images, rounded up, at least
-    5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first
-    parameters and the order of the images. ``workers`` is the number of threads that share each
-    batch; the same number gives the same bits.
+    5. ``lr`` is the peak of the one-cycle schedule. The seed decides the first parameters and the
+    order of the images. ``workers`` is the number of threads that share each batch; the same number
+    gives the same bits.
     """
 
     epochs: int | None = None
