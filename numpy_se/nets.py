@@ -147,7 +147,8 @@ class Apply:
 
     def __init__(self, op: Callable[..., Any], **options: Any) -> None:
         self.op: UnaryOp = partial(op, **options)
-        self.title = ", ".join([op.__name__, *(f"{k}={v!r}" for k, v in options.items())])
+        title = getattr(op, "__name__", repr(op))  # a partial has no name
+        self.title = ", ".join([title, *(f"{k}={v!r}" for k, v in options.items())])
 
     def __repr__(self) -> str:
         return f"Apply({self.title})"
@@ -205,10 +206,7 @@ class Sequential:
         }
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        if wrong := params.keys() ^ set(self.names):
-            missing, unknown = wrong - params.keys(), wrong & params.keys()
-            what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
-            raise ValueError(f"params {what}; it wants {', '.join(self.names)}")
+        self._check(params)
         layer_backwards = []
         for name, layer in self.layers.items():
             x, layer_backward = layer(self.own_params(params, name), x)
@@ -229,6 +227,7 @@ class Sequential:
 
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Compute the gates (N, C) of every SE layer of the net, by its name, for a batch ``x``."""
+        self._check(params)
         gates: dict[str, Array] = {}
         for name, layer in self.layers.items():
             own = self.own_params(params, name)
@@ -239,6 +238,13 @@ class Sequential:
                 gates |= {f"{name}.{key}": value for key, value in inner.items()}
             x, _ = layer(own, x)
         return gates
+
+    def _check(self, params: Mapping[str, Array]) -> None:
+        """Refuse parameters that are not those of the net."""
+        if wrong := params.keys() ^ set(self.names):
+            missing, unknown = wrong - params.keys(), wrong & params.keys()
+            what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
+            raise ValueError(f"params {what}; it wants {', '.join(self.names)}")
 
 
 class Residual(Sequential):

@@ -134,6 +134,12 @@ def test_a_net_prints_its_layers() -> None:
     )
 
 
+def test_an_operation_without_a_name_can_be_a_layer() -> None:
+    layer = Apply(partial(se.max_pool2d, size=2))
+    assert layer({}, np.ones((1, 2, 4, 6)))[0].shape == (1, 2, 2, 3)
+    assert "max_pool2d" in repr(layer)
+
+
 def test_the_options_of_the_block_reach_it() -> None:
     options = {"squeeze": se.global_max_pool, "gate": se.hard_sigmoid}
     layer = SqueezeExcite(8, ratio=16, rule="timm", **options)  # type: ignore[arg-type]
@@ -158,7 +164,8 @@ def test_gates_are_what_the_blocks_multiply_by() -> None:
 def test_missing_and_unknown_parameters_are_named() -> None:
     net = Sequential(fc=Linear(3, 2))
     params = net.init(np.random.default_rng(0), np.float64)
-    with pytest.raises(ValueError, match=r"lacks fc\.b"):
-        Sequential(fc=Linear(3, 2))({"fc.w": params["fc.w"]}, np.ones((1, 3)))
+    for call in (net, net.gates):
+        with pytest.raises(ValueError, match=r"lacks fc\.b"):
+            call({"fc.w": params["fc.w"]}, np.ones((1, 3)))
     with pytest.raises(ValueError, match=r"has fd\.w, which it must not; it wants fc\.w, fc\.b"):
         net(params | {"fd.w": np.ones(1)}, np.ones((1, 3)))
