@@ -49,10 +49,6 @@ def channel_scale(args: tuple[Array, Array], dy: Array, sizes: Mapping[str, int]
         "the sums of dy and x are multiplied, not their products summed",
         {1: summed(dy) * summed(x)},
     )
-    yield (
-        "the sums of dy and x are multiplied, where their products are summed",
-        {1: summed(dy) * summed(x)},
-    )
     yield "y in place of x", {1: summed(scaled(s) * x)}
     yield (
         "a factor s (1 - s) too much: the derivative of the sigmoid",
