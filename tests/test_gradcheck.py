@@ -471,6 +471,47 @@ def test_scalar_gradients_of_scalar_arguments() -> None:
     scaled = lambda a: (a * x, lambda dy: (dy * x).sum())  # noqa: E731
     assert se.gradcheck(scaled, np.array(0.7)).ok
 
+    temperature = lambda x, t: (x * t, lambda dy: (dy * t, np.asarray((dy * x).sum())))  # noqa: E731
+    assert se.gradcheck(temperature, shapes={"x": ("N", "C"), "t": ()}).ok
+
+
+def test_labels_need_not_follow_their_logits() -> None:
+    def loss(mask: Any, logits: Any, labels: Any) -> Any:
+        y, backward = se.softmax_cross_entropy(logits, labels)
+        return y, lambda dy: 2 * backward(dy)
+
+    logits = np.random.default_rng(0).standard_normal((2, 3))
+    report = se.gradcheck(loss, None, logits, np.array([0, 2]))
+    assert "dlogits is wrong. Consistent with: it is 2 times too large." in str(report)
+
+
+def between(low: float, high: float, factor: float) -> Any:
+    """A cube that refuses what is not in its domain."""
+
+    def cube(x: Any) -> Any:
+        if x.min() < low or x.max() > high:
+            raise ValueError("x lies outside of the domain")
+        return x**3, lambda dy: factor * 3 * x**2 * dy
+
+    return cube
+
+
+DOMAINS = {
+    "from 0": (0, np.inf, [np.array([0.3, 0.7, 2.9])], None),
+    "from 1": (1, np.inf, [np.array([1.3, 1.7, 2.9])], None),
+    "from 0, drawn": (0, np.inf, [], "N C"),
+    "-5 to 5, drawn": (-5, 5, [], "N C"),
+}
+
+
+@pytest.mark.parametrize(("low", "high", "args", "shapes"), DOMAINS.values(), ids=DOMAINS)
+def test_an_operation_may_refuse_what_lies_outside_of_its_domain(
+    low: float, high: float, args: Any, shapes: Any
+) -> None:
+    assert se.gradcheck(between(low, high, 1), *args, shapes=shapes).ok
+    report = se.gradcheck(between(low, high, 2), *args, shapes=shapes)
+    assert "dx is wrong. Consistent with: it is 2 times too large." in str(report)
+
 
 def test_inputs_are_not_changed() -> None:
     x = np.arange(4.0)

@@ -53,24 +53,29 @@ class Arguments:
     def draw(self, rng: np.random.Generator) -> tuple[Any, ...]:
         """Draw an array for each argument: normally distributed, labels below their bound.
 
-        A label is below the last size of the first argument, which for logits is the number of
-        classes.
+        A label is below the last size of the first argument that has axes, which for logits is
+        the number of classes.
         """
+        bound = next((shape[-1] for shape in self.shapes if shape), 1)
         drawn: list[Any] = []
         for kind, shape, held in zip(self.kinds, self.shapes, self.held, strict=True):
             if kind == "held":
                 drawn.append(held)
             elif kind == "int":
-                drawn.append(rng.integers(0, self.shapes[0][-1], shape))
+                drawn.append(np.asarray(rng.integers(0, bound, shape)))
             else:
                 values = rng.standard_normal(shape)
-                drawn.append(np.abs(values) + 0.25 if kind == "positive" else values)
+                drawn.append(np.asarray(np.abs(values) + 0.25 if kind == "positive" else values))
         return tuple(drawn)
 
 
-def at_large(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Make the arguments larger, so that they reach all pieces of a function such as a clip."""
-    return tuple(4 * a if is_float(a) else a for a in args)
+def at_large(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Make the arguments larger, so that they reach all pieces of a function such as a clip.
+
+    They stay as they are where the operation does not take larger ones.
+    """
+    large = tuple(np.asarray(4 * a) if is_float(a) else a for a in args)
+    return large if takes(op, large) else args
 
 
 def forward_runs(op: Op, arguments: Arguments) -> bool:

@@ -109,7 +109,7 @@ def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterato
     arguments = related(arguments, runs)
     for number, changed in enumerate(other_sizes(arguments, runs, rng)):
         args = _telling_draw(op, changed, rng)
-        yield check_at(op, changed.names, at_large(args) if number else args, rng), changed
+        yield check_at(op, changed.names, at_large(op, args) if number else args, rng), changed
     for changed in single_sizes(arguments, runs):
         yield check_at(op, changed.names, _telling_draw(op, changed, rng), rng), changed
 

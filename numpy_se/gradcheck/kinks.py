@@ -86,5 +86,6 @@ def between_pieces(
 
 def _nudged(args: tuple[Any, ...], size: float, rng: np.random.Generator) -> tuple[Any, ...]:
     return tuple(
-        a + size * spread(a) * rng.standard_normal(a.shape) if is_float(a) else a for a in args
+        np.asarray(a + size * spread(a) * rng.standard_normal(a.shape)) if is_float(a) else a
+        for a in args
     )
