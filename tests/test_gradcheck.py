@@ -462,6 +462,8 @@ def test_bad_arguments_are_refused_by_name() -> None:
         se.gradcheck(se.tanh, shapes="N H-1")
     with pytest.raises(ValueError, match="y is not finite"):
         se.gradcheck(lambda x: (x / 0, lambda dy: dy / 0), np.ones(3))
+    with pytest.raises(ValueError, match="gradcheck: seed is -1; it wants at least 0"):
+        se.gradcheck(se.tanh, np.ones(3), seed=-1)
     with pytest.raises(ValueError, match="names has 2 entries; it wants 1"):
         se.gradcheck(se.tanh, np.ones(3), names=["a", "b"])
 

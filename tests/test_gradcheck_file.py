@@ -12,7 +12,7 @@ from numpy_se.gradcheck.__main__ import main
 from numpy_se.gradcheck.file import check_file
 
 SOURCE = """
-import os, sys
+import json, os, sys
 import numpy as np
 print("hello")
 
@@ -73,6 +73,9 @@ def nothing(x):
 def strings(x):
     return 2 * x, lambda dy: "dx"
 
+def parses(x):
+    json.loads("{")
+
 def exits(x):
     sys.exit(0)
 
@@ -127,11 +130,13 @@ def test_other_styles_in_a_file(file: Path) -> None:
 UNUSABLE = {
     "loops": ("timeout", "longer than 2 s"),
     "crashes": ("function", "ZeroDivisionError: division by zero (line "),
+    "parses": ("function", "of my_ops.py)"),
     "asks": ("function", "EOFError"),
     "string": ("function", "op gives a str; it must give y, backward"),
     "nothing": ("function", "op gives a NoneType; it must give y, backward"),
     "exits": ("function", "SystemExit"),
     "leaves": ("exit", "ends the Python process, with exit status 0"),
+    "affine,affine_backward,right": ("file", "too many names; write FUNCTION, or FORWARD,BACK"),
     "absent": ("file", "has no function 'absent'; it has block, right, noisy"),
 }
 

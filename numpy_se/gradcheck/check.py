@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import run_op
+from numpy_se.contract import check_count, run_op
 from numpy_se.gradcheck.arguments import (
     Arguments,
     Shapes,
@@ -58,11 +58,12 @@ def gradcheck(
 
     Raises TypeError for arguments that are not float64 (differences of float32 are right to 3
     digits at best), and for an ``op`` that does not give ``y, backward``; ValueError for an
-    empty array, an output that is not finite, and shapes that do not read. What the forward pass
-    raises comes through; what backward raises is in the report.
+    empty array, an output that is not finite, a negative seed, and shapes that do not read. What
+    the forward pass raises comes through; what backward raises is in the report.
     """
     if (shapes is None) == (not args):
         raise TypeError("gradcheck: it wants either arguments or shapes")
+    check_count("gradcheck", "seed", seed, at_least=0)
     rng = np.random.default_rng(seed)
     with quiet():
         if shapes is None:

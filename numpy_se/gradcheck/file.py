@@ -82,6 +82,8 @@ def _load(path: str, names: str, shapes: dict[str, Any]) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.path.append(str(Path(path).parent))  # behind all others, so that nothing is shadowed
     spec.loader.exec_module(module)
+    if names.count(",") > 1:
+        raise ValueError(f"{names!r} are too many names; write FUNCTION, or FORWARD,BACKWARD")
     for name in names.split(","):
         if not callable(getattr(module, name, None)):
             own = ", ".join(n for n, value in vars(module).items() if _defines(module, value))

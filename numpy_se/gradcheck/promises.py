@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable
@@ -140,11 +141,11 @@ def _when_repeated(
 
 def in_short(error: BaseException) -> str:
     """Write an exception in one line, with the last line of a user's file that it passed."""
-    ours = Path(__file__).parent.parent
+    theirs = Path(__file__).parent.parent, Path(sysconfig.get_path("stdlib"))
     lines = [
         (frame.lineno, Path(frame.filename))
         for frame in traceback.extract_tb(error.__traceback__)
-        if ours not in Path(frame.filename).parents
+        if not any(folder in Path(frame.filename).parents for folder in theirs)
         and "site-packages" not in frame.filename
         and Path(frame.filename).is_file()
     ]
