@@ -77,6 +77,8 @@ def op(signature: str) -> Callable[[Function], Function]:
 
 def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     """Call an operation that a user passed in; refuse one that gives no ``y, backward``."""
+    if not callable(op):
+        raise TypeError(f"{subject} is a {type(op).__name__}; it wants an operation")
     result = op(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise TypeError(f"{subject} gives a {type(result).__name__}; it must give y, backward")
