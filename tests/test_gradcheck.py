@@ -537,6 +537,9 @@ def test_a_loss_may_be_a_float() -> None:
 
 def test_shapes_by_name_follow_the_parameters() -> None:
     assert se.gradcheck(se.linear, shapes={"w": ("O", "I"), "x": ("N", "I")}).ok
+    assert se.gradcheck(se.linear, shapes={"w": "O 3", "x": "N 3"}).ok
+    with pytest.raises(TypeError, match="shapes is a dict, which has names; it wants no others"):
+        se.gradcheck(se.tanh, shapes={"x": "N C"}, names=["x"])
     with pytest.raises(ValueError, match="there is no argument 'weight'; it wants x, w, b"):
         se.gradcheck(se.linear, shapes={"x": ("N", "I"), "weight": ("O", "I")})
 

@@ -218,15 +218,18 @@ def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Argument
         "N C H W, F C 3 3, F"    or    {"x": ("N", "C"), "w": (3, 4), "labels": ("int", 4)}
 
     ``int`` in front stands for whole numbers (labels). Letters are axes that belong together;
-    their size is chosen here. With a dict, the names must be those of the op's parameters.
-    Raises ValueError for what does not read as shapes.
+    their size is chosen here. The axes in a dict may also be text, ``{"x": "N C"}``, and its names
+    must be those of the op's parameters. Raises ValueError for what does not read as shapes, and
+    TypeError for ``names`` beside a dict.
     """
     if isinstance(shapes, str):
-        terms = [[int(a) if a.isdigit() else a for a in term.split()] for term in shapes.split(",")]
+        terms = [_axes(term) for term in shapes.split(",")]
         named = _names(names, op, len(terms))
+    elif names is not None:
+        raise TypeError("gradcheck: shapes is a dict, which has names; it wants no others")
     else:
         named = _in_order(list(shapes), op)
-        terms = [list(shapes[name]) for name in named]
+        terms = [_axes(shapes[name]) for name in named]
     kinds = tuple("int" if term and term[0] == "int" else "float" for term in terms)
     axes: list[tuple[str, ...]] = []
     sizes: dict[str, int] = {}
@@ -249,6 +252,13 @@ def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Argument
         for letter in own:
             sizes.setdefault(letter, SIZES.get(letter, 2 + len(sizes) % 4))
     return Arguments(named, kinds, tuple(axes), sizes, (None,) * len(terms))
+
+
+def _axes(term: Sequence[int | str]) -> list[int | str]:
+    """List axes, which may be text."""
+    if isinstance(term, str):
+        return [int(axis) if axis.isdigit() else axis for axis in term.split()]
+    return list(term)
 
 
 def _in_order(names: list[str], op: Op) -> tuple[str, ...]:
