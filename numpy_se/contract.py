@@ -5,6 +5,9 @@ An operation takes arrays and returns its output together with a function:
     y, backward = op(x, w)      # arrays in, array out
     dx, dw = backward(dy)       # one gradient per float array, in the order of the arguments
 
+``dy`` is the upstream gradient dL/dy: how much a loss L changes with each entry of ``y``. It has
+the shape of ``y``. ``dx`` is dL/dx, in the shape of ``x``; so for every name with d.
+
 An operation with one float array returns its gradient bare: ``dx = backward(dy)``. Labels, and an
 optional array that is not given, have no gradient. What holds for all operations:
 
@@ -81,8 +84,16 @@ def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Calla
         raise TypeError(f"{subject} is a {type(op).__name__}; it wants an operation")
     result = op(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-        raise TypeError(f"{subject} gives a {type(result).__name__}; it must give y, backward")
+        raise TypeError(f"{subject} gives {kind_of(result)}; it must give y, backward")
     return result
+
+
+def kind_of(value: object) -> str:
+    """Say what a function gave in place of what is wanted."""
+    if value is None:
+        return "None (is a return missing?)"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
 def check_count(title: str, name: str, value: object, at_least: int) -> None:

@@ -133,7 +133,7 @@ UNUSABLE = {
     "parses": ("function", "of my_ops.py)"),
     "asks": ("function", "EOFError"),
     "string": ("function", "op gives a str; it must give y, backward"),
-    "nothing": ("function", "op gives a NoneType; it must give y, backward"),
+    "nothing": ("function", "op gives None (is a return missing?); it must give y, backward"),
     "exits": ("function", "SystemExit"),
     "leaves": ("exit", "ends the Python process, with exit status 0"),
     "affine,affine_backward,right": ("file", "too many names; write FUNCTION, or FORWARD,BACK"),

@@ -225,6 +225,11 @@ def from_shapes(shapes: Shapes, names: Sequence[str] | None, op: Op) -> Argument
     if isinstance(shapes, str):
         terms = [_axes(term) for term in shapes.split(",")]
         named = _names(names, op, len(terms))
+    elif not isinstance(shapes, Mapping):
+        raise TypeError(
+            f"gradcheck: shapes is a {type(shapes).__name__}; it wants a string such as "
+            '"N C H W, N C", or a dict such as {"x": (2, 3), "w": (4, 3)}'
+        )
     elif names is not None:
         raise TypeError("gradcheck: shapes is a dict, which has names; it wants no others")
     else:

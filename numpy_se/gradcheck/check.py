@@ -25,7 +25,7 @@ from numpy_se.gradcheck.arguments import (
     takes,
 )
 from numpy_se.gradcheck.diagnosis import Probe
-from numpy_se.gradcheck.promises import is_float
+from numpy_se.gradcheck.promises import check_output, is_float
 from numpy_se.gradcheck.properties import broken_properties, limits_of, silent_promotions
 from numpy_se.gradcheck.report import GradientReport
 from numpy_se.gradcheck.sample import all_have_influence, check_at
@@ -104,7 +104,8 @@ def _at_given(
 def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
     """Check at the sizes asked for, at ties, at other sizes and at axes of length 1."""
     arguments = in_domain(arguments, partial(forward_runs, op))
-    run_op("gradcheck: op", op, *arguments.draw(rng))  # what it raises comes through
+    y, _ = run_op("gradcheck: op", op, *arguments.draw(rng))  # what it raises comes through
+    check_output(y)
     yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
     runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
     arguments = related(arguments, runs)
@@ -132,19 +133,25 @@ def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
     checked = at_kinks = 0
     limits: list[str] = []
     resolution: dict[str, float] = {}
+    tried: dict[str, set[int]] = {}
     influence = False
     for number, (sample, arguments) in enumerate(probes):
         run, names = sample.run, arguments.names
         broken = run.broken
+        for letter, size in arguments.sizes.items():
+            tried.setdefault(letter, set()).add(size)
         influence |= len(sample.silent) < len(sample.names)
         checked, at_kinks = checked + sample.checked, at_kinks + sample.at_kinks
         for name, error in sample.resolution.items():
             resolution[name] = max(error, resolution.get(name, 0.0))
         if number == 0:
             limits += [
-                f"y does not depend on {name} here, so a factor in d{name} does not show"
+                f"y does not depend on {name} here, so a d{name} that is too large or too small "
+                "does not show"
                 for name in sample.silent
             ]
+            if sample.checked and not sample.slopes:
+                limits.append("the arguments are large: moved along random directions only")
             if given:
                 limits += limits_of(names, run.args)
             if sample.ok:
@@ -161,4 +168,7 @@ def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
                 influence,
                 (op, sample, arguments),
             )
+    fixed = [f"{k} = {min(v)}" for k, v in tried.items() if len(v) == 1 and ".shape[" not in k]
+    if fixed and not given:
+        limits.append(f"only {', '.join(fixed)} was tried, so what happens at others is not known")
     return GradientReport((), (), tuple(limits), checked, at_kinks, resolution, influence)

@@ -28,7 +28,7 @@ from numpy_se.gradcheck.arguments import (
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, places, simple
 from numpy_se.gradcheck.kinks import SMALL_STEP
 from numpy_se.gradcheck.mistakes import recognise
-from numpy_se.gradcheck.promises import is_float
+from numpy_se.gradcheck.promises import copies, is_float
 from numpy_se.gradcheck.properties import nonlinear
 from numpy_se.gradcheck.sample import Sample, check_at
 from numpy_se.gradcheck.slopes import Op, measure
@@ -70,10 +70,13 @@ def diagnose(op: Op, first: Sample, arguments: Arguments) -> Diagnosis:
     """Look for the causes of what is wrong at the sample ``first``, drawn for ``arguments``."""
     arguments = related(arguments, partial(_runs_like(first), op))
     probes = list(_probes(op, arguments, first))
-    found = {w.name: w for sample in (first, *(s for s, _ in probes)) for w in sample.wrong}
+    found = {w.name: w for sample in (*(s for s, _ in probes), first) for w in sample.wrong}
     wrong = tuple(name for name in first.names if f"d{name}" in found)
     facts = {name: found[f"d{name}"].fact for name in wrong if found[f"d{name}"].index is None}
-    if probes and wrong:
+    if rounded := _rounded_to_float32(op, first):
+        text = f"the forward pass computes with {' and '.join(rounded)} in float32"
+        causes: tuple[Cause, ...] = (Cause(wrong, text),) if wrong else ()
+    elif probes and wrong:
         causes = tuple(_Search(op, probes).causes(wrong, facts))
     else:
         causes = tuple(
@@ -134,12 +137,13 @@ class _Search:
         if order := self.wrong_order():
             yield Cause(wrong, f"the gradients are in the wrong order: backward gives {order}")
             return
-        own = {name: self.claim(name, simple) for name in wrong}
-        if len(wrong) > 1 or not all(own.values()):
+        own = {name: self.precision(name) or self.claim(name, simple) for name in wrong}
+        float64 = [name for name in wrong if self.is_float64(name)]
+        if float64 and (len(wrong) > 1 or not all(own.values())):
             if text := self.mistake():
                 yield Cause(wrong, text)
                 return
-            for name in wrong:
+            for name in float64:
                 own[name] = own[name] or self.mistake(name) or self.claim(name, generic)
                 own[name] = own[name] or self.nonlinearity(name)
         for text in filter(None, dict.fromkeys(own.values())):
@@ -147,6 +151,25 @@ class _Search:
         for name in wrong:
             if not own[name]:
                 yield Cause((name,), "", facts.get(name, "") or self.where(name))
+
+    def is_float64(self, name: str) -> bool:
+        """Tell whether a gradient is float64 at every probe. Otherwise its dtype is the mistake."""
+        number = self.names.index(name)
+        return all(sample.run.grads[number].dtype == np.float64 for sample, _ in self.probes)
+
+    def precision(self, name: str) -> str:
+        """Say that a gradient is right, but for its last digits, or nothing."""
+        number = self.names.index(name)
+        if not self.is_float64(name):
+            return ""
+        shown = False
+        for sample, _ in self.probes:
+            given, right = sample.run.grads[number], sample.right(number)
+            if not holds(given, right):
+                return ""
+            both_signs = (given < right).any() and (given > right).any()  # no constant is added
+            shown |= bool(both_signs) and any(w.name == f"d{name}" for w in sample.wrong)
+        return "only its last digits are wrong, as if it was computed in float32" if shown else ""
 
     def wrong_order(self) -> str:
         """Name the gradients in the order in which backward gives them, if it is a wrong one."""
@@ -215,6 +238,30 @@ class _Search:
         """Say how a gradient is not linear in dy, or nothing."""
         how = nonlinear(self.op, self.first.run)[self.names.index(name)]
         return f"it is {how}" if how else ""
+
+
+def _rounded_to_float32(op: Op, sample: Sample) -> list[str]:
+    """Name the arguments that the forward pass rounds, so that differences mean little.
+
+    A tiny move of such an argument leaves nearly all of y as it is.
+    """
+    args, rounded = sample.run.args, []
+    for place, arg in enumerate(args):
+        if not is_float(arg):
+            continue
+        slightly, clearly = (
+            tuple(a * (1 + move) if i == place else a for i, a in enumerate(copies(args)))
+            for move in (1e-11, 1e-2)
+        )
+        if not takes(op, slightly) or not takes(op, clearly):
+            continue
+        y, near, far = (np.array(op(*copies(moved))[0]) for moved in (args, slightly, clearly))
+        if y.shape == near.shape == far.shape and (y != far).any():
+            same = (y == near)[y != far].mean()
+            coarse = np.abs(far - y).max() > 1e-6 * np.abs(y).max()
+            if same > 0.9 and coarse:
+                rounded.append(sample.names[sum(map(is_float, args[:place]))])
+    return rounded
 
 
 def _constant(op: Op, first: Sample, name: str) -> str:

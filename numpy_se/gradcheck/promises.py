@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, run_op
+from numpy_se.contract import Array, kind_of, run_op
 from numpy_se.gradcheck.slopes import Op
 
 
@@ -44,6 +44,12 @@ def is_float(a: Any) -> bool:
     return isinstance(a, np.ndarray) and a.dtype.kind == "f"
 
 
+def check_output(y: Any) -> None:
+    """Refuse an output that is no array."""
+    if not isinstance(y, np.ndarray | float):
+        raise TypeError(f"gradcheck: y is {kind_of(y)}; it wants a NumPy array")
+
+
 def run_backward(op: Op, args: tuple[Any, ...], dy: Array) -> tuple[Any, ...]:
     """Run forward and backward once, and give the gradients as a tuple."""
     y, backward = op(*copies(args))
@@ -61,8 +67,7 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     start = time.perf_counter()
     y, backward = run_op("gradcheck: op", op, *own)
     seconds = time.perf_counter() - start
-    if not isinstance(y, np.ndarray | float):
-        raise TypeError(f"gradcheck: y is a {type(y).__name__}; it wants a NumPy array")
+    check_output(y)
     if (dtype := np.asarray(y).dtype) != np.float64:
         raise TypeError(f"gradcheck: y is {dtype}; it wants float64, as the arguments are")
     if not np.isfinite(y).all():
@@ -83,10 +88,10 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     results = tuple(given) if isinstance(given, tuple | list) else (given,)
     grads = tuple(np.array(g) if isinstance(g, np.ndarray | np.floating) else g for g in results)
     if len(grads) != len(floats):
-        broken.append(
-            f"backward gives {len(grads)} gradients; it wants {len(floats)}, for "
-            + ", ".join(floats)
-        )
+        what = f"{len(grads)} gradient{'s' * (len(grads) != 1)}"
+        if not isinstance(given, tuple | list | np.ndarray | np.floating):
+            what = kind_of(given)
+        broken.append(f"backward gives {what}; it wants {len(floats)}, for " + ", ".join(floats))
     broken += [
         f"backward changes {n}"
         for n, a, b in [("dy", dy, upstream), ("y", before, y), *zip(names, args, own, strict=True)]

@@ -13,7 +13,7 @@ from numpy_se.gradcheck.diagnosis import Diagnosis, diagnose
 from numpy_se.gradcheck.sample import Sample, Wrong
 from numpy_se.gradcheck.slopes import Op, quiet
 
-MOST_PRINTED = 200  # numbers in a line that reproduces an error
+MOST_PRINTED = 300  # characters of a line that reproduces an error
 
 Verdict = Literal["ok", "wrong", "inconclusive"]
 
@@ -107,11 +107,10 @@ class GradientReport:
         """
         if self.failing is None or self.diagnosis is None:
             return ""
-        if sum(map(np.size, self.diagnosis.smallest.run.args)) > MOST_PRINTED:
-            return ""
         title = getattr(self.failing[0], "__name__", "op")
         args = ", ".join(map(_literal, self.diagnosis.smallest.run.args))
-        return f"gradcheck({title if title.isidentifier() else 'op'}, {args})"
+        line = f"gradcheck({title if title.isidentifier() else 'op'}, {args})"
+        return line if len(line) <= MOST_PRINTED else ""
 
     def raise_if_failed(self) -> None:
         """Raise GradientError, an AssertionError with this report, unless all is ok."""

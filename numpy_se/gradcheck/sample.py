@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array
+from numpy_se.contract import Array, kind_of
 from numpy_se.gradcheck.kinks import SMALL_STEP, between_pieces, right_beside
 from numpy_se.gradcheck.promises import Run, copies, is_float, run
 from numpy_se.gradcheck.slopes import Op, Slopes, measure, random_directions, unit_directions
@@ -222,7 +222,7 @@ class _Look:
 def _unusable(name: str, grad: Any, arg: Array) -> str:
     """Say why a gradient cannot be compared at all, or nothing."""
     if not isinstance(grad, np.ndarray):
-        return f"{name} is a {type(grad).__name__}; it wants a NumPy array"
+        return f"{name} is {kind_of(grad)}; it wants a NumPy array"
     if grad.shape != arg.shape:
         return f"{name} has shape {grad.shape}; it wants {arg.shape}"
     if grad.dtype != arg.dtype:
