@@ -18,6 +18,8 @@ The function gives y, backward = op(x, w, ...). Two other styles can be checked 
 Shapes are sizes or letters; equal letters are axes of equal sizes, and several are tried:
   --shapes x=2,3,4,5 w1=2,3 w2=3,2      --shapes x=N,C,H,W w1=R,C w2=C,R
 Labels are whole numbers: --shapes logits=N,K labels=int,N
+Gradients are compared with differences of the function itself. Whether its y is the one that was
+asked for is only checked with --reference.
 Exit status: 0 all gradients right, 1 something wrong, 2 not usable, or inconclusive.
 """
 
@@ -34,13 +36,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shapes", nargs="+", required=True, metavar="NAME=A,B,...")
     parser.add_argument("--seed", type=int, default=0, help="of the random values (default: 0)")
     parser.add_argument("--timeout", type=float, default=60, metavar="S", help="(default: 60)")
+    parser.add_argument(
+        "--reference", metavar="FILE:FUNCTION", help="a function that gives the right y"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(argv)
     try:
         shapes = dict(map(_shape, options.shapes))
     except ValueError as error:
         parser.error(str(error))
-    report = check_file(options.target, shapes, options.seed, options.timeout)
+    report = check_file(options.target, shapes, options.seed, options.timeout, options.reference)
     print(json.dumps(report, indent=2) if options.json else report["text"])
     return STATUS[report["verdict"]]
 

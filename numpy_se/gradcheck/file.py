@@ -6,21 +6,48 @@ import contextlib
 import importlib.util
 import inspect
 import json
-import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from numpy_se.contract import run_op
 from numpy_se.gradcheck import gradcheck
-from numpy_se.gradcheck.promises import in_short
+from numpy_se.gradcheck.arguments import (
+    Arguments,
+    at_large,
+    forward_runs,
+    from_shapes,
+    in_domain,
+    other_sizes,
+)
+from numpy_se.gradcheck.promises import check_output, copies, in_short
+from numpy_se.gradcheck.slopes import Op, quiet
 from numpy_se.gradcheck.styles import from_cache, from_class
+
+# The process that checks: it looks for modules where the one that starts it does.
+PROCESS = """
+import json, sys
+path, *job = json.loads(sys.argv[1])
+sys.path[:] = path
+from numpy_se.gradcheck.file import _write_report
+_write_report(*job)
+"""
+PLAINLY = {"SystemExit": "it calls exit()", "EOFError": "it asks for input, and there is none"}
 
 
 def check_file(
-    target: str, shapes: Mapping[str, Any], seed: int = 0, timeout: float = 60
+    target: str,
+    shapes: Mapping[str, Any],
+    seed: int = 0,
+    timeout: float = 60,
+    reference: str | None = None,
 ) -> dict[str, Any]:
     """Check the function that ``target``, "FILE:FUNCTION", names; give the report as a dict.
 
@@ -30,52 +57,111 @@ def check_file(
     "kind" what kind of reason it is: "file" (it does not load, or has no such function),
     "function" (the forward pass raises, or gives no ``y, backward``; shapes that do not fit),
     "timeout" or "exit".
+
+    Differences are those of the function itself, so a backward that fits a wrong forward pass is
+    "ok". ``reference``, "FILE:FUNCTION" again, names a function with the right ``y``: where they
+    differ, the verdict is "wrong", the kind "forward", and the gradients are not checked.
     The function runs with the rights of this process: it is stopped, but not locked in.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_check, args=(sender, target, shapes, seed), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        if not receiver.poll(timeout):
-            reason = f"it takes longer than {timeout:g} s: a slow function, or an endless loop"
-            return _unusable("timeout", reason)
-        report: dict[str, Any] = json.loads(receiver.recv_bytes())
-        return report
-    except EOFError:
-        process.join()
-        reason = f"it ends the Python process, with exit status {process.exitcode}"
-        return _unusable("exit", reason)
-    finally:
-        process.kill()
-
-
-def _check(sender: Any, target: str, shapes: Any, seed: int) -> None:
-    path, _, names = target.rpartition(":")
-    with tempfile.TemporaryFile() as printed:
-        os.dup2(printed.fileno(), 1)
-        os.dup2(printed.fileno(), 2)
-        try:
-            op = _load(path, names, shapes)
-        except (Exception, SystemExit) as error:
-            report = _unusable("file", in_short(error))
-        else:
+    with tempfile.TemporaryDirectory() as folder:
+        answer, printed = Path(folder) / "report.json", Path(folder) / "printed"
+        job = json.dumps([sys.path, str(answer), target, shapes, seed, reference])
+        with printed.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROCESS, job],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
             try:
-                found = gradcheck(op, shapes=shapes, seed=seed)
-                report = {**found.to_dict(), "kind": "checked", "text": str(found)}
-            except (Exception, SystemExit) as error:
-                report = _unusable("function", in_short(error))
-        with contextlib.suppress(Exception):  # the file may have closed or replaced it
-            sys.stdout.flush()
-        printed.seek(0)
-        if lines := sum(1 for _ in printed):
-            report["text"] += f"\n  note: the file prints {lines} lines, which are not shown"
-    sender.send_bytes(json.dumps(report).encode())
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                reason = f"it takes longer than {timeout:g} s: a slow function, or an endless loop"
+                return _unusable("timeout", reason)
+            finally:
+                process.kill()
+                process.wait()
+        if not answer.exists():
+            reason = f"it ends the Python process, with exit status {process.returncode}"
+            return _unusable("exit", reason)
+        report: dict[str, Any] = json.loads(answer.read_text())
+        if lines := printed.read_bytes().count(b"\n"):
+            report["text"] += f"\n  note: what the file prints is not shown (lines: {lines})"
+        return report
 
 
-def _load(path: str, names: str, shapes: dict[str, Any]) -> Any:
+def _write_report(answer: str, *job: Any) -> None:
+    """Check, write the report, and end this process, whatever threads the file has started."""
+    report = _check(*job)
+    with contextlib.suppress(Exception):  # the file may have closed or replaced it
+        sys.stdout.flush()
+    Path(f"{answer}.part").write_text(json.dumps(report))
+    os.replace(f"{answer}.part", answer)
+    os._exit(0)
+
+
+def _check(target: str, shapes: Any, seed: int, reference: str | None) -> dict[str, Any]:
+    try:
+        op = _load(target, shapes)
+        right = _load(reference, shapes) if reference else None
+    except (Exception, SystemExit) as error:
+        return _unusable("file", _plainly(error))
+    try:
+        if right and (difference := _forward_difference(op, right, shapes, seed)):
+            return {**_unusable("forward", ""), "verdict": "wrong", **_lines(difference)}
+        found = gradcheck(op, shapes=shapes, seed=seed)
+        return {**found.to_dict(), "kind": "checked", "text": str(found)}
+    except (Exception, SystemExit) as error:
+        return _unusable("function", _plainly(error))
+
+
+def _lines(headline: str) -> dict[str, str]:
+    return {"headline": headline, "text": f"{headline}\n  the gradients are not checked"}
+
+
+def _plainly(error: BaseException) -> str:
+    reason = in_short(error)
+    return next((f"{words}: {reason}" for name, words in PLAINLY.items() if name in reason), reason)
+
+
+def _forward_difference(op: Op, right: Op, shapes: Any, seed: int) -> str:
+    """Say where the forward pass gives another ``y`` than the right one, or nothing."""
+    rng = np.random.default_rng(seed)
+    runs = partial(forward_runs, right)
+    with quiet():
+        arguments = in_domain(from_shapes(shapes, None, op), runs)
+        for sized in (arguments, *other_sizes(arguments, runs, rng)):
+            drawn = sized.draw(rng)
+            for args in (drawn, at_large(drawn)):
+                try:
+                    y, _ = run_op("gradcheck: op", op, *copies(args))
+                except Exception as error:
+                    if sized is arguments:
+                        raise
+                    return f"the forward pass raises {in_short(error)} for {_sizes(sized)}."
+                check_output(y)
+                wanted = np.asarray(run_op("gradcheck: reference", right, *copies(args))[0])
+                given = np.asarray(y)
+                if given.shape != wanted.shape:
+                    return f"y is wrong: it has shape {given.shape}; it wants {wanted.shape}."
+                off = ~np.isclose(given, wanted, rtol=1e-5, atol=1e-8, equal_nan=True)
+                if off.any():
+                    at = tuple(int(i) for i in np.argwhere(off)[0])
+                    return (
+                        f"y is wrong: y{list(at) if at else ''} is {given[at]:.6g}; "
+                        f"it wants {wanted[at]:.6g}."
+                    )
+    return ""
+
+
+def _sizes(arguments: Arguments) -> str:
+    pairs = zip(arguments.names, arguments.shapes, strict=True)
+    return ", ".join(f"{name} {shape}" for name, shape in pairs)
+
+
+def _load(target: str, shapes: dict[str, Any]) -> Any:
     """Import the file, and give what it defines as a function of the contract."""
+    path, _, names = target.rpartition(":")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if not Path(path).is_file() or spec is None or spec.loader is None:
         raise ValueError(f"{path or names!r} is no Python file; write FILE.py:FUNCTION")
