@@ -72,6 +72,23 @@ def test_the_property_test_of_two_lines_fails() -> None:
         names["test_mean_pool"]()
 
 
+def test_the_files_of_a_class_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "handed_in").mkdir()
+    (tmp_path / "solution.py").write_text(BLOCK)
+    lines = [line for line in BLOCK.splitlines() if "dx += back_squeeze" not in line]
+    (tmp_path / "handed_in" / "anna.py").write_text("\n".join(lines))
+    (tmp_path / "handed_in" / "ben.py").write_text(BLOCK.replace("relu(h)", "relu(2 * h)"))
+    (tmp_path / "handed_in" / "cleo.py").write_text(BLOCK)
+    monkeypatch.chdir(tmp_path)
+    run(re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)[1])
+    anna, ben, cleo = capsys.readouterr().out.splitlines()
+    assert anna.startswith("anna\twrong\tdx is wrong. Consistent with: the squeeze path is missing")
+    assert ben.startswith("ben\twrong\ty is wrong")
+    assert cleo.startswith("cleo\tok\tok: ")
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_links_lead_somewhere(link: str) -> None:
     assert link.startswith("https://") or (ROOT / link).exists()

@@ -41,7 +41,7 @@ def gradcheck(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> GradientReport:
-    """Hold every gradient of ``y, backward = op(*args)`` against differences, and name mistakes.
+    """Compare every gradient of ``y, backward = op(*args)`` with differences, and name mistakes.
 
         gradcheck(my_op, x, w)                                  at these arguments
         gradcheck(my_op, shapes="N C H W, F C KH KW")           at arguments that are drawn

@@ -95,7 +95,7 @@ def check_at(
     rng: np.random.Generator,
     simple_kinks: bool = False,
 ) -> Sample:
-    """Run the operation at ``args`` and hold every gradient against differences.
+    """Run the operation at ``args`` and compare every gradient with differences.
 
     ``simple_kinks`` says that no two kinks meet at these arguments. Then a value that is not
     between the slopes on the two sides of a kink is wrong; otherwise it may be right.
