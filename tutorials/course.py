@@ -41,6 +41,6 @@ def show(figure: Figure, name: str) -> None:
     """Write ``figure`` to figures/<name>.png, and show it where there is a screen."""
     FIGURES.mkdir(exist_ok=True)
     figure.savefig(FIGURES / f"{name}.png")
-    print(f"figure: {FIGURES.name}/{name}.png")
+    print(f"figure: {HERE.name}/{FIGURES.name}/{name}.png")
     if matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
         plt.show()
