@@ -299,7 +299,7 @@ BROKEN = {
     "no gradients": (lambda x: (2 * x, lambda dy: {"dx": dy}), "dx is a dict; it wants a NumPy"),
     "too many": (
         lambda x: (2 * x, lambda dy: (2 * dy, dy)),
-        "gives 2 gradients; it wants 1, for x",
+        "gives 2 gradients; it wants 1 gradient, for x",
     ),
     "tiny, wrong sign": (lambda x: (1e-10 * x, lambda dy: -1e-10 * dy), "the sign is wrong"),
     "tiny, zero": (lambda x: (1e-10 * x, lambda dy: 0 * dy), "it is zero"),
@@ -318,6 +318,18 @@ BROKEN = {
         "dx of float32 arguments is far from that of float64 ones",
     ),
 }
+
+
+def test_what_is_kept_between_calls_is_named_before_anything_else() -> None:
+    kept: list[Any] = [0.0]
+
+    def running(x: Any) -> Any:
+        kept[0] = 0.9 * kept[0] + 0.1 * x.mean()
+        return x - x.mean() - kept[0], lambda dy: dy - dy.mean()
+
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    for report in (se.gradcheck(running, shapes="N C"), se.gradcheck(running, x)):
+        assert report.headline.startswith("the op gives another y when it is called again")
 
 
 @pytest.mark.parametrize(("op", "message"), BROKEN.values(), ids=BROKEN)

@@ -25,7 +25,7 @@ from numpy_se.gradcheck.arguments import (
     takes,
 )
 from numpy_se.gradcheck.diagnosis import Probe
-from numpy_se.gradcheck.promises import check_output, is_float
+from numpy_se.gradcheck.promises import check_output, copies, is_float, repeats
 from numpy_se.gradcheck.properties import broken_properties, limits_of, silent_promotions
 from numpy_se.gradcheck.report import GradientReport
 from numpy_se.gradcheck.sample import all_have_influence, check_at
@@ -104,8 +104,12 @@ def _at_given(
 def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
     """Check at the sizes asked for, at ties, at other sizes and at axes of length 1."""
     arguments = in_domain(arguments, partial(forward_runs, op))
-    y, _ = run_op("gradcheck: op", op, *arguments.draw(rng))  # what it raises comes through
+    args = arguments.draw(rng)
+    y, _ = run_op("gradcheck: op", op, *copies(args))  # what it raises comes through
     check_output(y)
+    if not repeats(op, copies(args), y):  # before differences, which move what it keeps
+        yield check_at(op, arguments.names, args, rng), arguments
+        return
     yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
     runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
     arguments = related(arguments, runs)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy_se.contract import Array, kind_of, run_op
 from numpy_se.gradcheck.slopes import Op
 
+ANOTHER_Y = "the op gives another y when it is called again with the same arguments"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,6 +52,11 @@ def check_output(y: Any) -> None:
         raise TypeError(f"gradcheck: y is {kind_of(y)}; it wants a NumPy array")
 
 
+def repeats(op: Op, args: tuple[Any, ...], y: Any) -> bool:
+    """Tell whether the operation gives ``y`` when it is called again."""
+    return _close(np.array(y), op(*args)[0])
+
+
 def run_backward(op: Op, args: tuple[Any, ...], dy: Array) -> tuple[Any, ...]:
     """Run forward and backward once, and give the gradients as a tuple."""
     y, backward = op(*copies(args))
@@ -75,8 +82,8 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     before, dy = np.array(y), np.asarray(rng.standard_normal(np.shape(y)))
     broken = [f"the op changes {n}" for n, a, b in zip(names, args, own, strict=True) if _new(a, b)]
     broken += [f"y shares memory with {n}" for n, a in zip(names, own, strict=True) if _share(y, a)]
-    if not _close(before, op(*own)[0]):
-        broken.append("the op gives another y when it is called again with the same arguments")
+    if not repeats(op, copies(args), before):
+        broken.append(ANOTHER_Y)
 
     floats = [n for n, a in zip(names, args, strict=True) if is_float(a)]
     upstream = dy.copy() if isinstance(y, np.ndarray) else np.float64(dy)
@@ -91,7 +98,8 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
         what = f"{len(grads)} gradient{'s' * (len(grads) != 1)}"
         if not isinstance(given, tuple | list | np.ndarray | np.floating):
             what = kind_of(given)
-        broken.append(f"backward gives {what}; it wants {len(floats)}, for " + ", ".join(floats))
+        wanted = f"{len(floats)} gradient{'s' * (len(floats) != 1)}, for {', '.join(floats)}"
+        broken.append(f"backward gives {what}; it wants {wanted}")
     broken += [
         f"backward changes {n}"
         for n, a, b in [("dy", dy, upstream), ("y", before, y), *zip(names, args, own, strict=True)]
