@@ -184,7 +184,7 @@ def test_a_script_needs_no_guard_and_threads_do_not_delay(tmp_path: Path) -> Non
     (tmp_path / "op.py").write_text(slow + "def double(x): return 2 * x, lambda dy: 2 * dy\n")
     (tmp_path / "script.py").write_text(
         "from numpy_se.gradcheck.file import check_file\n"
-        "print(check_file('op.py:double', {'x': 'NC'}, timeout=120)['verdict'])\n"
+        "print(check_file('op.py:double', {'x': 'N C'}, timeout=120)['verdict'])\n"
     )
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

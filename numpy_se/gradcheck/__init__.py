@@ -11,6 +11,7 @@ mistakes/       what people get wrong in one particular operation
 diagnosis.py    which of these fit; the smallest arguments that show the error
 report.py       the report
 check.py        gradcheck itself
+reference.py    the forward pass beside a right one
 styles.py       backwards in other styles than ``y, backward = op(x)``
 file.py         the check of a function in somebody's file, and __main__.py, at the shell
 """

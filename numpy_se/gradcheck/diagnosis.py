@@ -24,6 +24,7 @@ from numpy_se.gradcheck.arguments import (
     forward_runs,
     other_sizes,
     related,
+    takes,
 )
 from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, places, simple
 from numpy_se.gradcheck.kinks import SMALL_STEP

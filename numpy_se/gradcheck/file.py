@@ -11,24 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from numpy_se.contract import run_op
 from numpy_se.gradcheck import gradcheck
-from numpy_se.gradcheck.arguments import (
-    Arguments,
-    at_large,
-    forward_runs,
-    from_shapes,
-    in_domain,
-    other_sizes,
-)
-from numpy_se.gradcheck.promises import check_output, copies, in_short
-from numpy_se.gradcheck.slopes import Op, quiet
+from numpy_se.gradcheck.promises import in_short
+from numpy_se.gradcheck.reference import forward_difference
 from numpy_se.gradcheck.styles import from_cache, from_class
 
 # The process that checks: it looks for modules where the one that starts it does.
@@ -107,56 +95,18 @@ def _check(target: str, shapes: Any, seed: int, reference: str | None) -> dict[s
     except (Exception, SystemExit) as error:
         return _unusable("file", _plainly(error))
     try:
-        if right and (difference := _forward_difference(op, right, shapes, seed)):
-            return {**_unusable("forward", ""), "verdict": "wrong", **_lines(difference)}
+        if right and (difference := forward_difference(op, right, shapes, seed)):
+            text = f"{difference}\n  the gradients are not checked"
+            return _report("wrong", "forward", difference, text)
         found = gradcheck(op, shapes=shapes, seed=seed)
         return {**found.to_dict(), "kind": "checked", "text": str(found)}
     except (Exception, SystemExit) as error:
         return _unusable("function", _plainly(error))
 
 
-def _lines(headline: str) -> dict[str, str]:
-    return {"headline": headline, "text": f"{headline}\n  the gradients are not checked"}
-
-
 def _plainly(error: BaseException) -> str:
     reason = in_short(error)
     return next((f"{words}: {reason}" for name, words in PLAINLY.items() if name in reason), reason)
-
-
-def _forward_difference(op: Op, right: Op, shapes: Any, seed: int) -> str:
-    """Say where the forward pass gives another ``y`` than the right one, or nothing."""
-    rng = np.random.default_rng(seed)
-    runs = partial(forward_runs, right)
-    with quiet():
-        arguments = in_domain(from_shapes(shapes, None, op), runs)
-        for sized in (arguments, *other_sizes(arguments, runs, rng)):
-            drawn = sized.draw(rng)
-            for args in (drawn, at_large(drawn)):
-                try:
-                    y, _ = run_op("gradcheck: op", op, *copies(args))
-                except Exception as error:
-                    if sized is arguments:
-                        raise
-                    return f"the forward pass raises {in_short(error)} for {_sizes(sized)}."
-                check_output(y)
-                wanted = np.asarray(run_op("gradcheck: reference", right, *copies(args))[0])
-                given = np.asarray(y)
-                if given.shape != wanted.shape:
-                    return f"y is wrong: it has shape {given.shape}; it wants {wanted.shape}."
-                off = ~np.isclose(given, wanted, rtol=1e-5, atol=1e-8, equal_nan=True)
-                if off.any():
-                    at = tuple(int(i) for i in np.argwhere(off)[0])
-                    return (
-                        f"y is wrong: y{list(at) if at else ''} is {given[at]:.6g}; "
-                        f"it wants {wanted[at]:.6g}."
-                    )
-    return ""
-
-
-def _sizes(arguments: Arguments) -> str:
-    pairs = zip(arguments.names, arguments.shapes, strict=True)
-    return ", ".join(f"{name} {shape}" for name, shape in pairs)
 
 
 def _load(target: str, shapes: dict[str, Any]) -> Any:
@@ -188,5 +138,9 @@ def _defines(module: Any, value: Any) -> bool:
 
 def _unusable(kind: str, reason: str) -> dict[str, Any]:
     headline = f"unusable: {reason}"
+    return _report("unusable", kind, headline, headline)
+
+
+def _report(verdict: str, kind: str, headline: str, text: str) -> dict[str, Any]:
     empty: dict[str, Any] = {"broken": [], "causes": [], "wrong": [], "limits": []}
-    return {"verdict": "unusable", "kind": kind, "headline": headline, "text": headline, **empty}
+    return {"verdict": verdict, "kind": kind, "headline": headline, "text": text, **empty}
