@@ -15,8 +15,10 @@ from time import perf_counter
 import matplotlib.pyplot as plt
 import numpy as np
 from course import QUICK, show
+from hypothesis import Phase, settings
 
 from numpy_se import global_max_pool, gradcheck, linear, relu, sigmoid, squeeze_excite
+from numpy_se.strategies import gradient_test
 
 # %%
 # A difference has two errors
@@ -323,21 +325,14 @@ def length(x):
 
 
 print(gradcheck(length, shapes="N C").headline)
+phases = (Phase.generate, Phase.shrink)  # and no search for explanations
+settings.register_profile("chapter", settings(), derandomize=True, database=None, phases=phases)
+settings.load_profile("chapter")  # the same examples in each run, and none kept
+test_length = gradient_test(length, "N C")
 try:
-    from hypothesis import Phase, settings
-
-    from numpy_se.strategies import gradient_test
-except ModuleNotFoundError:
-    print("This part needs the package hypothesis: pip install hypothesis")
-else:
-    phases = (Phase.generate, Phase.shrink)  # and no search for explanations
-    settings.register_profile("chapter", settings(), derandomize=True, database=None, phases=phases)
-    settings.load_profile("chapter")  # the same examples in each run, and none kept
-    test_length = gradient_test(length, "N C")
-    try:
-        test_length()
-    except AssertionError as failure:
-        print(failure)
+    test_length()
+except AssertionError as failure:
+    print(failure)
 
 # %%
 # The example is small: two rows (a test never draws fewer) with one entry, 0. It shows the reason
