@@ -35,7 +35,7 @@ from numpy_se.gradcheck.sample import Sample, check_at
 from numpy_se.gradcheck.slopes import Op, measure
 
 FEW = 24  # entries of a large gradient
-MOST_SECONDS = 3.0  # to look for smaller arguments
+MOST_SECONDS = 1.5  # to look for smaller arguments
 
 Probe = tuple[Sample, Arguments]
 
