@@ -208,3 +208,14 @@ def test_files_that_do_not_load(tmp_path: Path) -> None:
     for target in (f"{tmp_path / 'bad.py'}:f", f"{tmp_path / 'none.py'}:f", "f"):
         report = check_file(target, {"x": (2, 3)})
         assert (report["verdict"], report["kind"]) == ("unusable", "file")
+
+
+def test_ctrl_c_ends_the_command_in_one_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules[main.__module__], "check_file", interrupted)
+    assert main([f"{file}:right", "--shapes", "x=N,C"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -20,7 +20,8 @@ Shapes are sizes or letters; equal letters are axes of equal sizes, and several 
 Labels are whole numbers: --shapes logits=N,K labels=int,N
 Gradients are compared with differences of the function itself. Whether its y is the one that was
 asked for is only checked with --reference.
-Exit status: 0 all gradients right, 1 something wrong, 2 not usable, or inconclusive.
+Exit status: 0 all gradients right, 1 something wrong, 2 not usable, or inconclusive; 130 after
+Ctrl-C.
 """
 
 
@@ -45,7 +46,13 @@ def main(argv: list[str] | None = None) -> int:
         shapes = dict(map(_shape, options.shapes))
     except ValueError as error:
         parser.error(str(error))
-    report = check_file(options.target, shapes, options.seed, options.timeout, options.reference)
+    try:
+        report = check_file(
+            options.target, shapes, options.seed, options.timeout, options.reference
+        )
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     print(json.dumps(report, indent=2) if options.json else report["text"])
     return STATUS[report["verdict"]]
 
