@@ -60,13 +60,15 @@ class Digits:
     def subset(self, train: int, test: int) -> Digits:
         """Keep the first ``train`` training images, and ``test`` test images spread evenly.
 
-        Evenly, as the first half of MNIST's test set is easier than the second. Raises
-        ValueError for numbers below 1; a number above the size of a set keeps all of it.
+        Evenly, as the first half of MNIST's test set is easier than the second. A number above the
+        size of a set keeps all of it. Raises ValueError for numbers below 1, and TypeError for what
+        is no whole number.
         """
         check_count("subset", "train", train, at_least=1)
         check_count("subset", "test", test, at_least=1)
         size = len(self.test_labels)
-        spread = np.arange(min(test, size)) * size // min(test, size)
+        count = min(test, size)
+        spread = np.arange(count) * size // count
         return replace(
             self,
             train_images=self.train_images[:train],

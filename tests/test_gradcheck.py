@@ -323,12 +323,14 @@ BROKEN = {
 def test_what_is_kept_between_calls_is_named_before_anything_else() -> None:
     kept: list[Any] = [0.0]
 
-    def running(x: Any) -> Any:
-        kept[0] = 0.9 * kept[0] + 0.1 * x.mean()
-        return x - x.mean() - kept[0], lambda dy: dy - dy.mean()
+    def running(x: Any, g: Any, b: Any) -> Any:
+        kept[0] = 0.1 * kept[0] + 0.9 * x.mean(axis=0)  # after some calls with one x, it rests
+        xc = x - kept[0]
+        return xc * g + b, lambda dy: (dy * g, (dy * xc).sum(axis=0), dy.sum(axis=0))
 
-    x = np.random.default_rng(0).standard_normal((3, 4))
-    for report in (se.gradcheck(running, shapes="N C"), se.gradcheck(running, x)):
+    rng = np.random.default_rng(0)
+    given = rng.standard_normal((2, 3)), rng.standard_normal(3), rng.standard_normal(3)
+    for report in (se.gradcheck(running, shapes="N C, C, C"), se.gradcheck(running, *given)):
         assert report.headline.startswith("the op gives another y when it is called again")
 
 
