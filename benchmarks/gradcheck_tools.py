@@ -12,7 +12,7 @@ operation, with the same options and the same inputs, to count false alarms. Any
 tool counts as an alarm: a gradient of the wrong shape is an error in most tools. A legal mutant is
 no mistake; it is not in the share of what was caught.
 
-``numpy_se.gradcheck`` runs twice: at the same inputs, and with inputs that it draws itself. A tool
+``numpy_se.checker`` runs twice: at the same inputs, and with inputs that it draws itself. A tool
 that is not installed is left out. Needs NumPy, and torch and jax for the comparison.
 """
 
@@ -102,12 +102,12 @@ def over_floats(op: Op, args: list[Any]) -> Op:
 
 
 def given_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
-    """Check with ``numpy_se.gradcheck`` at the same arguments as the other tools."""
+    """Check with ``numpy_se.checker`` at the same arguments as the other tools."""
     return se.gradcheck(op, *args, seed=seed).verdict == "wrong"
 
 
 def drawn_caught(op: Op, args: list[Any], shapes: str, seed: int) -> bool:
-    """Check with ``numpy_se.gradcheck`` told the shapes: it draws the arguments."""
+    """Check with ``numpy_se.checker`` told the shapes: it draws the arguments."""
     return se.gradcheck(op, shapes=shapes, seed=seed).verdict == "wrong"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, IntArray
-from numpy_se.gradcheck import gradcheck
+from numpy_se.checker import gradcheck
 
 try:
     from hypothesis import assume, given, settings

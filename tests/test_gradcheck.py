@@ -11,8 +11,8 @@ from mutants import Mutant, whole_bank
 from strategies import as_tuple, seeds
 
 import numpy_se as se
-from numpy_se.gradcheck import GradientError, from_cache, from_class, from_layer
-from numpy_se.gradcheck.kinks import right_beside
+from numpy_se.checker import GradientError, from_cache, from_class, from_layer
+from numpy_se.checker.kinks import right_beside
 from numpy_se.nets import tiny_net
 
 BLOCK = "N C H W, R C, C R"

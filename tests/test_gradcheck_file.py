@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from numpy_se.gradcheck.__main__ import main
-from numpy_se.gradcheck.file import check_file
+from numpy_se.checker.__main__ import main
+from numpy_se.checker.file import check_file
 
 SOURCE = """
 import json, os, sys
@@ -107,7 +107,7 @@ SHAPES = {"x": ("N", "C", "H", "W"), "w1": ("R", "C"), "w2": ("C", "R")}
 
 
 def test_the_first_line_names_the_forgotten_path(file: Path) -> None:
-    command = [sys.executable, "-m", "numpy_se.gradcheck", f"{file}:block", "--shapes"]
+    command = [sys.executable, "-m", "numpy_se.checker", f"{file}:block", "--shapes"]
     done = subprocess.run(
         [*command, "x=2,3,4,5", "w1=2,3", "w2=3,2"], capture_output=True, text=True, check=False
     )
@@ -183,7 +183,7 @@ def test_a_script_needs_no_guard_and_threads_do_not_delay(tmp_path: Path) -> Non
     slow = "import threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()\n"
     (tmp_path / "op.py").write_text(slow + "def double(x): return 2 * x, lambda dy: 2 * dy\n")
     (tmp_path / "script.py").write_text(
-        "from numpy_se.gradcheck.file import check_file\n"
+        "from numpy_se.checker.file import check_file\n"
         "print(check_file('op.py:double', {'x': 'N C'}, timeout=120)['verdict'])\n"
     )
     command = [sys.executable, "script.py"]

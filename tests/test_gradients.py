@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import arguments, gaussian_arguments, over_floats, seeds
 
 import numpy_se as se
-from numpy_se.gradcheck import from_layer
+from numpy_se.checker import from_layer
 from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite
 
 

@@ -10,7 +10,7 @@ from mutants import whole_bank
 
 import numpy_se as se
 from numpy_se import strategies
-from numpy_se.gradcheck import GradientError
+from numpy_se.checker import GradientError
 
 test_block = strategies.gradient_test(se.squeeze_excite, "N C H W, R C, C R", max_examples=8)
 test_loss = strategies.gradient_test(se.softmax_cross_entropy, "N K, int N", max_examples=8)

@@ -45,7 +45,7 @@ instead of one for each convolution. Not covered: Inception-ResNet-v2 in Table 2
 Source: Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507.
 """
 
-from numpy_se.costs.count import Row, added_weights, change_se, count, table_rows, without_se
+from numpy_se.costs.counting import Row, added_weights, change_se, count, table_rows, without_se
 from numpy_se.costs.layers import BatchNorm, Conv, Cost, FullyConnected, Layer, SEBlock
 from numpy_se.costs.models import bn_inception, official_models, resnet, resnext, senet154, vgg16
 from numpy_se.costs.net import count_net

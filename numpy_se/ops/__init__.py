@@ -2,7 +2,7 @@
 
 from numpy_se.ops.activations import hard_sigmoid, relu, sigmoid, tanh
 from numpy_se.ops.conv import conv2d
-from numpy_se.ops.linear import flatten, linear
+from numpy_se.ops.dense import flatten, linear
 from numpy_se.ops.loss import softmax_cross_entropy
 from numpy_se.ops.norm import batch_norm, batch_norm_inference
 from numpy_se.ops.pooling import global_avg_pool, global_max_pool, max_pool2d

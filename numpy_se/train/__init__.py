@@ -10,7 +10,7 @@ from numpy_se.train.loop import (
     train,
     training,
 )
-from numpy_se.train.sweep import SweepError, sweep
+from numpy_se.train.sweeps import SweepError, sweep
 
 __all__ = [
     "DivergedError",

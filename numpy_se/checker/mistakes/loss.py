@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.checker.mistakes.common import Mistakes
 
 
 def softmax_cross_entropy(

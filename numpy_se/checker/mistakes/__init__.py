@@ -16,9 +16,9 @@ import numpy as np
 
 from numpy_se import ops, se
 from numpy_se.contract import Array
-from numpy_se.gradcheck.mistakes import activations, conv, linear, loss, norm, pooling
-from numpy_se.gradcheck.mistakes.block import block
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.checker.mistakes import activations, conv, linear, loss, norm, pooling
+from numpy_se.checker.mistakes.block import block
+from numpy_se.checker.mistakes.common import Mistakes
 
 
 @dataclass(frozen=True)

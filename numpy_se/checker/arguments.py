@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.promises import copies, is_float
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.checker.promises import copies, is_float
+from numpy_se.checker.slopes import Op
 
 SIZES = {"N": 2, "C": 3, "H": 5, "W": 4, "R": 3, "F": 3, "KH": 2, "KW": 3, "K": 3, "I": 4, "O": 3}
 TRIES = 20  # draws of sizes

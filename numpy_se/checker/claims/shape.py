@@ -8,7 +8,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims.common import Claims, Gradient
+from numpy_se.checker.claims.common import Claims, Gradient
 
 
 def of_shape(g: Gradient) -> Claims:

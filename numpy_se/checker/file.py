@@ -14,17 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy_se.gradcheck import gradcheck
-from numpy_se.gradcheck.promises import in_short
-from numpy_se.gradcheck.reference import forward_difference
-from numpy_se.gradcheck.styles import from_cache, from_class
+from numpy_se.checker import gradcheck
+from numpy_se.checker.promises import in_short
+from numpy_se.checker.reference import forward_difference
+from numpy_se.checker.styles import from_cache, from_class
 
 # The process that checks: it looks for modules where the one that starts it does.
 PROCESS = """
 import json, sys
 path, *job = json.loads(sys.argv[1])
 sys.path[:] = path
-from numpy_se.gradcheck.file import _write_report
+from numpy_se.checker.file import _write_report
 _write_report(*job)
 """
 PLAINLY = {"SystemExit": "it calls exit()", "EOFError": "it asks for input, and there is none"}

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.sample import Sample
+from numpy_se.checker.sample import Sample
 
 CLOSE = 1e-6
 Claim: TypeAlias = tuple[str, Any, Any]  # a cause, and the two sides of its equation

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, kind_of, run_op
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.checker.slopes import Op
 
 ANOTHER_Y = "the op gives another y when it is called again with the same arguments"
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.promises import Run, in_short, is_float
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.checker.promises import Run, in_short, is_float
+from numpy_se.checker.slopes import Op
 
 CLOSE = 1e-9
 CLOSE_SINGLE = 1e-2  # float32 against float64: coarse, as deep functions lose digits

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, kind_of
-from numpy_se.gradcheck.kinks import SMALL_STEP, between_pieces, right_beside
-from numpy_se.gradcheck.promises import ANOTHER_Y, Run, copies, is_float, run
-from numpy_se.gradcheck.slopes import Op, Slopes, measure, random_directions, unit_directions
+from numpy_se.checker.kinks import SMALL_STEP, between_pieces, right_beside
+from numpy_se.checker.promises import ANOTHER_Y, Run, copies, is_float, run
+from numpy_se.checker.slopes import Op, Slopes, measure, random_directions, unit_directions
 
 MOST_ENTRIES = 1500  # of all arguments together, to move every entry alone
 MOST_SLOPES = 2_000_000

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from numpy_se.contract import Array, run_op
-from numpy_se.gradcheck.arguments import (
+from numpy_se.checker.arguments import (
     Arguments,
     Shapes,
     at_large,
@@ -16,8 +16,8 @@ from numpy_se.gradcheck.arguments import (
     in_domain,
     other_sizes,
 )
-from numpy_se.gradcheck.promises import check_output, copies, in_short
-from numpy_se.gradcheck.slopes import Op, quiet
+from numpy_se.checker.promises import check_output, copies, in_short
+from numpy_se.checker.slopes import Op, quiet
 
 
 def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from numpy_se.gradcheck.arguments import Arguments
-from numpy_se.gradcheck.diagnosis import Diagnosis, diagnose
-from numpy_se.gradcheck.sample import Sample, Wrong
-from numpy_se.gradcheck.slopes import Op, quiet
+from numpy_se.checker.arguments import Arguments
+from numpy_se.checker.diagnosis import Diagnosis, diagnose
+from numpy_se.checker.sample import Sample, Wrong
+from numpy_se.checker.slopes import Op, quiet
 
 MOST_PRINTED = 300  # characters of a line that reproduces an error
 

@@ -16,9 +16,9 @@ styles.py       backwards in other styles than ``y, backward = op(x)``
 file.py         the check of a function in somebody's file, and __main__.py, at the shell
 """
 
-from numpy_se.gradcheck.check import assert_gradients, gradcheck
-from numpy_se.gradcheck.report import GradientError, GradientReport
-from numpy_se.gradcheck.styles import from_cache, from_class, from_layer
+from numpy_se.checker.check import assert_gradients, gradcheck
+from numpy_se.checker.report import GradientError, GradientReport
+from numpy_se.checker.styles import from_cache, from_class, from_layer
 
 __all__ = [
     "GradientError",

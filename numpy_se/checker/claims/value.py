@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims.common import Claims, Gradient, scaled
-from numpy_se.gradcheck.claims.shape import sum_of_dy
+from numpy_se.checker.claims.common import Claims, Gradient, scaled
+from numpy_se.checker.claims.shape import sum_of_dy
 
 
 def of_constants(g: Gradient) -> Claims:

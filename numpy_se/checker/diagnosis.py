@@ -16,7 +16,7 @@ from itertools import islice, permutations
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.arguments import (
+from numpy_se.checker.arguments import (
     Arguments,
     at_kinks,
     at_large,
@@ -26,13 +26,13 @@ from numpy_se.gradcheck.arguments import (
     related,
     takes,
 )
-from numpy_se.gradcheck.claims import Claims, Gradient, generic, holds, places, simple
-from numpy_se.gradcheck.kinks import SMALL_STEP
-from numpy_se.gradcheck.mistakes import recognise
-from numpy_se.gradcheck.promises import ANOTHER_Y, copies, is_float
-from numpy_se.gradcheck.properties import nonlinear
-from numpy_se.gradcheck.sample import Sample, check_at
-from numpy_se.gradcheck.slopes import Op, measure
+from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple
+from numpy_se.checker.kinks import SMALL_STEP
+from numpy_se.checker.mistakes import recognise
+from numpy_se.checker.promises import ANOTHER_Y, copies, is_float
+from numpy_se.checker.properties import nonlinear
+from numpy_se.checker.sample import Sample, check_at
+from numpy_se.checker.slopes import Op, measure
 
 FEW = 24  # entries of a large gradient
 MOST_SECONDS = 1.5  # to look for smaller arguments

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import check_count, run_op
-from numpy_se.gradcheck.arguments import (
+from numpy_se.checker.arguments import (
     Arguments,
     Shapes,
     at_kinks,
@@ -24,12 +24,12 @@ from numpy_se.gradcheck.arguments import (
     single_sizes,
     takes,
 )
-from numpy_se.gradcheck.diagnosis import Probe
-from numpy_se.gradcheck.promises import check_output, copies, is_float, repeats
-from numpy_se.gradcheck.properties import broken_properties, limits_of, silent_promotions
-from numpy_se.gradcheck.report import GradientReport
-from numpy_se.gradcheck.sample import all_have_influence, check_at
-from numpy_se.gradcheck.slopes import Op, quiet
+from numpy_se.checker.diagnosis import Probe
+from numpy_se.checker.promises import check_output, copies, is_float, repeats
+from numpy_se.checker.properties import broken_properties, limits_of, silent_promotions
+from numpy_se.checker.report import GradientReport
+from numpy_se.checker.sample import all_have_influence, check_at
+from numpy_se.checker.slopes import Op, quiet
 
 DRAWS = 10  # until every argument has an influence on the output
 

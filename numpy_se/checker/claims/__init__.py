@@ -7,9 +7,9 @@ taken for H*W when it is 4*C.
 
 from __future__ import annotations
 
-from numpy_se.gradcheck.claims.common import Claims, Gradient, factors, holds, places, scaled
-from numpy_se.gradcheck.claims.shape import of_shape
-from numpy_se.gradcheck.claims.value import (
+from numpy_se.checker.claims.common import Claims, Gradient, factors, holds, places, scaled
+from numpy_se.checker.claims.shape import of_shape
+from numpy_se.checker.claims.value import (
     of_constants,
     of_order,
     of_places,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.checker.mistakes.common import Mistakes
 
 # What a tile of x (N, C, height, width), and the d (N, C, 1, 1) of its output, give its entries.
 TileRule = Callable[[Array, Array], Array]

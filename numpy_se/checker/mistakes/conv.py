@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.checker.mistakes.common import Mistakes
 
 
 class _Taps:

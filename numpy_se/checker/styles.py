@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.slopes import Op
+from numpy_se.checker.slopes import Op
 
 
 def from_cache(forward: Callable[..., Any], backward: Callable[..., Any]) -> Op:

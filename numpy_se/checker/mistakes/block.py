@@ -16,9 +16,9 @@ import numpy as np
 
 from numpy_se import ops
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims import scaled
-from numpy_se.gradcheck.mistakes.activations import RULES
-from numpy_se.gradcheck.mistakes.common import RATES, Mistakes
+from numpy_se.checker.claims import scaled
+from numpy_se.checker.mistakes.activations import RULES
+from numpy_se.checker.mistakes.common import RATES, Mistakes
 
 Stage: TypeAlias = Callable[..., Any]
 Replaced: TypeAlias = tuple[str, str, Stage]  # a cause, the stage, and what is put in its place

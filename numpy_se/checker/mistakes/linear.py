@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.mistakes.common import RATES, Mistakes
+from numpy_se.checker.mistakes.common import RATES, Mistakes
 
 
 def linear(args: tuple[Any, ...], dy: Array, sizes: Mapping[str, int]) -> Mistakes:

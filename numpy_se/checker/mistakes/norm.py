@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.claims import scaled
-from numpy_se.gradcheck.mistakes.common import Mistakes
+from numpy_se.checker.claims import scaled
+from numpy_se.checker.mistakes.common import Mistakes
 
 AXES = (0, 2, 3)
 

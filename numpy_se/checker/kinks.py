@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.gradcheck.promises import is_float, run_backward
-from numpy_se.gradcheck.slopes import Op, measure, spread
+from numpy_se.checker.promises import is_float, run_backward
+from numpy_se.checker.slopes import Op, measure, spread
 
 NUDGE = 1e-2  # relative to the spread of an argument
 NUDGES = 4

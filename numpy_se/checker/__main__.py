@@ -1,4 +1,4 @@
-"""Check the gradients of a function in a file: ``python -m numpy_se.gradcheck --help``."""
+"""Check the gradients of a function in a file: ``python -m numpy_se.checker --help``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from numpy_se.gradcheck.file import check_file
+from numpy_se.checker.file import check_file
 
 STATUS = {"ok": 0, "wrong": 1, "inconclusive": 2, "unusable": 2}
 
@@ -28,7 +28,7 @@ Ctrl-C.
 def main(argv: list[str] | None = None) -> int:
     """Check one function, print the report, and return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m numpy_se.gradcheck",
+        prog="python -m numpy_se.checker",
         description="Check hand-written gradients, and say which mistake was made.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
