@@ -38,6 +38,7 @@ PRIMITIVES = [
     Case(se.sigmoid),
     Case(se.tanh),
     Case(se.hard_sigmoid),
+    Case(se.silu),
     Case(se.channel_scale),
     Case(se.add),
     *(

@@ -1,28 +1,36 @@
-"""A gradient checker that says which mistake was made.
+"""A gradient checker that says which mistake was made, and only what it knows.
 
+One check runs down this list:
+
+check.py        gradcheck, and the plan of a check
+case.py         the arguments: axes, sizes, domains, and values that are drawn (shapes.py reads)
+look.py         one look: an operation at one set of arguments
+run.py          forward and backward; what must hold besides numbers
 slopes.py       slopes by differences, and the error that they have
-kinks.py        where there is no slope, and what is legal there
-promises.py     what must hold besides numbers: shapes, nothing changed, nothing shared
-properties.py   what must hold for every backward: linear in dy, batch by batch, ...
-sample.py       the verdict at one set of arguments
-arguments.py    axes and sizes of the arguments; drawing others
-claims/         what a wrong gradient may be instead, for any operation
-mistakes/       what people get wrong in one particular operation
-diagnosis.py    which of these fit; the smallest arguments that show the error
+truth.py        whether a gradient is wrong, measured by other means; what is legal at a kink
+properties.py   what must hold for every backward, and needs no differences
 report.py       the report
-check.py        gradcheck itself
-reference.py    the forward pass beside a right one
-styles.py       backwards in other styles than ``y, backward = op(x)``
-file.py         the check of a function in somebody's file, and __main__.py, at the shell
+name.py         the causes: what fits at all sizes
+claims/         what a wrong gradient may be instead, for any operation
+mistakes/       what people get wrong in one particular operation: a registry
+shrink.py       the smallest arguments that show the error
+
+findings.py is the data that these hand on. Around it: adapt.py takes backwards in other styles than
+``y, backward = op(x)``, reference.py holds a forward pass beside a right one, judge.py checks a
+function in somebody's file, and __main__.py does so at the shell.
 """
 
+from numpy_se.checker.adapt import from_cache, from_class, from_layer
 from numpy_se.checker.check import assert_gradients, gradcheck
+from numpy_se.checker.findings import Cause, Finding, Kind
 from numpy_se.checker.report import GradientError, GradientReport
-from numpy_se.checker.styles import from_cache, from_class, from_layer
 
 __all__ = [
+    "Cause",
+    "Finding",
     "GradientError",
     "GradientReport",
+    "Kind",
     "assert_gradients",
     "from_cache",
     "from_class",

@@ -1,37 +1,48 @@
-"""The check itself: at which arguments an operation is looked at, and what is made of it."""
+"""The check itself: the plan of a check, from the arguments to the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import check_count, run_op
-from numpy_se.checker.arguments import (
-    Arguments,
+from numpy_se.checker.adapt import explain
+from numpy_se.checker.case import (
+    LARGE,
+    Case,
     Shapes,
     at_kinks,
-    at_large,
-    backward_runs,
+    equal_by_need,
+    first_case,
     forward_runs,
     from_arrays,
     from_shapes,
-    in_domain,
     other_sizes,
-    related,
     single_sizes,
-    takes,
+    wide_draw,
 )
-from numpy_se.checker.diagnosis import Probe
-from numpy_se.checker.promises import check_output, copies, is_float, repeats
-from numpy_se.checker.properties import broken_properties, limits_of, silent_promotions
+from numpy_se.checker.findings import Finding, Kind
+from numpy_se.checker.look import Look, influences, look
+from numpy_se.checker.properties import (
+    broken_properties,
+    limits_of,
+    of_float32,
+    overflow,
+    rough,
+)
 from numpy_se.checker.report import GradientReport
-from numpy_se.checker.sample import all_have_influence, check_at
+from numpy_se.checker.run import copies, is_float, takes
 from numpy_se.checker.slopes import Op, quiet
+from numpy_se.checker.words import in_short
+from numpy_se.contract import check_count
 
 DRAWS = 10  # until every argument has an influence on the output
+BESIDE = 0.03  # of the spread of given arguments: how far they are moved away from their kinks
+
+Step = Look | Finding | str  # what a plan gives: looks, and what there is to say between them
 
 
 def gradcheck(
@@ -48,13 +59,17 @@ def gradcheck(
 
     ``op`` is any function of the contract, of the package or your own. Float64 arrays are checked;
     labels (integer arrays), None and options are passed on. With ``shapes``, equal letters are
-    axes of equal sizes, and several sizes are drawn. ``int N`` stands for labels. Sizes may be
-    given as ``{"x": (2, 3, 4, 5), "w": ("F", "C")}``. In both cases, the op is also checked where
-    the arguments are moved to a zero and to ties, as there ReLU and maxima have a kink. ``names``
-    are those of the arguments, in the report; by default, of the op's parameters.
+    axes of equal sizes; several sizes are drawn, and values of all magnitudes that the forward
+    pass takes. ``int N`` stands for labels. Sizes may be given as numbers,
+    ``{"x": (2, 3, 4, 5), "w": ("F", "C")}``, and are then part of the operation. In both cases, the
+    op is also checked where the arguments are moved to a zero and to ties, as there ReLU and maxima
+    have a kink. ``names`` are those of the arguments, in the report; by default, of the op's
+    parameters.
 
     With a random upstream gradient ``dy``, L = sum_o y[o] * dy[o] is a number, and the gradients
     are those of L. Small arguments are moved entry by entry, large ones along random directions.
+    A gradient is called wrong only where several measurements agree with each other, and not with
+    it; what they cannot decide is told.
 
     Raises TypeError for arguments that are not float64 (differences of float32 are right to 3
     digits at best), and for an ``op`` that does not give ``y, backward``; ValueError for an
@@ -64,13 +79,15 @@ def gradcheck(
     if (shapes is None) == (not args):
         raise TypeError("gradcheck: it wants either arguments or shapes")
     check_count("gradcheck", "seed", seed, at_least=0)
+    if reason := explain(op):
+        raise TypeError(f"gradcheck: {reason}")
     rng = np.random.default_rng(seed)
     with quiet():
         if shapes is None:
-            arguments = from_arrays(names, op, args)
-            _refuse(arguments.names, args)
-            return _report(op, _at_given(op, arguments, args, rng), given=True)
-        return _report(op, _at_drawn(op, from_shapes(shapes, names, op), rng), given=False)
+            case = from_arrays(names, op, args)
+            _refuse(case.names, args)
+            return _report(op, _at_given(op, case, args, rng))
+        return _report(op, _at_drawn(op, from_shapes(shapes, names, op), rng))
 
 
 def assert_gradients(op: Callable[..., Any], *args: Any, **options: Any) -> None:
@@ -91,88 +108,138 @@ def _refuse(names: tuple[str, ...], args: tuple[Any, ...]) -> None:
         raise TypeError("gradcheck: no argument is a float64 array")
 
 
-def _at_given(
-    op: Op, arguments: Arguments, args: tuple[Any, ...], rng: np.random.Generator
-) -> Iterator[Probe]:
-    """Check at the arguments, and where they are moved to kinks."""
-    yield check_at(op, arguments.names, args, rng), arguments
-    moved = at_kinks(args)
-    if takes(op, moved):  # the kinks may lie outside of the domain of the operation
-        yield check_at(op, arguments.names, moved, rng, simple_kinks=True), arguments
+def _at_given(op: Op, case: Case, args: tuple[Any, ...], rng: np.random.Generator) -> Iterator[Step]:
+    """Check at the arguments, beside them, and where they are moved to kinks."""
+    first = look(op, case, args, rng)
+    yield from _properties(op, first)
+    yield from limits_of(case.names, args)
+    if not first.slopes and first.checked:
+        yield "the arguments are large: moved along random directions only"
+    beside = tuple(_moved(a, rng) if is_float(a) else a for a in args)
+    if any(first.at_kinks):
+        yield from _chosen(op, case, beside, rng, "the arguments are moved a little")
+    if first.slopes:
+        yield from _at_ties(op, case, args, rng)
 
 
-def _at_drawn(op: Op, arguments: Arguments, rng: np.random.Generator) -> Iterator[Probe]:
-    """Check at the sizes asked for, at ties, at other sizes and at axes of length 1."""
-    arguments = in_domain(arguments, partial(forward_runs, op))
-    args = arguments.draw(rng)
-    y, _ = run_op("gradcheck: op", op, *copies(args))  # what it raises comes through
-    check_output(y)
-    if not repeats(op, copies(args), y):  # before differences, which move what it keeps
-        yield check_at(op, arguments.names, args, rng), arguments
-        return
-    yield from _at_given(op, arguments, _telling_draw(op, arguments, rng), rng)
-    runs = partial(backward_runs if arguments.anonymous else forward_runs, op)
-    arguments = related(arguments, runs)
-    for number, changed in enumerate(other_sizes(arguments, runs, rng)):
+def _at_drawn(op: Op, case: Case, rng: np.random.Generator) -> Iterator[Step]:
+    """Check at the sizes asked for, at ties, at other sizes and magnitudes."""
+    case, failed = first_case(op, case)
+    if failed:
+        yield _only_where_it_runs(op, case, failed)
+    args = _telling_draw(op, case, rng)
+    first = look(op, case, args, rng)
+    yield from _properties(op, first)
+    yield from _at_ties(op, case, args, rng)
+    runs = partial(forward_runs, op)
+    for changed in other_sizes(case, runs, rng):
+        yield look(op, changed, _telling_draw(op, changed, rng), rng)
+    for changed in single_sizes(case, runs):
         args = _telling_draw(op, changed, rng)
-        yield check_at(op, changed.names, at_large(op, args) if number else args, rng), changed
-    for changed in single_sizes(arguments, runs):
-        yield check_at(op, changed.names, _telling_draw(op, changed, rng), rng), changed
+        yield from _chosen(op, changed, args, rng, "an axis has length 1", may_raise=False)
+    for changed in (case, *single_sizes(case, runs, LARGE)):
+        if (wide := wide_draw(op, changed, rng)) is not None:
+            coarse = changed != case
+            yield from _chosen(op, changed, wide, rng, "values are large", coarse=coarse, like=first)
+        if changed != case:
+            yield look(op, changed, changed.draw(rng), rng, coarse=True)
+    yield from overflow(op, case.names, first.run.args)
 
 
-def _telling_draw(op: Op, arguments: Arguments, rng: np.random.Generator) -> tuple[Any, ...]:
+def _properties(op: Op, first: Look) -> Iterator[Step]:
+    """A first look, and what needs no differences to be seen."""
+    yield first
+    names = first.case.names
+    if first.checked:
+        yield from broken_properties(op, names, first.run, smooth=not any(first.at_kinks))
+        if not any(first.at_kinks):
+            yield from of_float32(op, names, first.run)
+    for name in first.silent:
+        yield f"y does not depend on {name} here, so a d{name} that is too large or too small " \
+            "does not show"
+
+
+def _at_ties(op: Op, case: Case, args: tuple[Any, ...], rng: np.random.Generator) -> Iterator[Step]:
+    moved = at_kinks(args, rng)
+    yield from _chosen(op, case, moved, rng, "some entries are equal or zero", simple=True)
+
+
+def _chosen(
+    op: Op,
+    case: Case,
+    args: tuple[Any, ...],
+    rng: np.random.Generator,
+    where: str,
+    may_raise: bool = True,
+    **options: Any,
+) -> Iterator[Step]:
+    """Look at arguments that the checker chose. What backward does not take is not held against it."""
+    if not takes(op, args):  # they may lie outside of the domain of the operation
+        return
+    found = look(op, case, args, rng, **options)
+    for finding in found.findings:
+        if finding.kind is Kind.NOT_FINITE or (finding.kind is Kind.RAISES and may_raise):
+            yield f"where {where}, {finding.text}: not counted"
+            return
+    yield found
+
+
+def _moved(a: Any, rng: np.random.Generator) -> Any:
+    from numpy_se.checker.slopes import spread
+
+    return np.asarray(a + BESIDE * spread(a) * rng.standard_normal(a.shape))
+
+
+def _only_where_it_runs(op: Op, case: Case, failed: list[Case]) -> Step:
+    """Say at which sizes the forward pass does not run, though they were asked for."""
+    try:
+        op(*copies(failed[0].draw(np.random.default_rng(0))))
+        error = "y is not finite"
+    except Exception as raised:
+        error = f"it raises {in_short(raised)}"
+    sizes = ", ".join(f"{x} = {failed[0].sizes[x]}" for x in case.letters)
+    if pair := equal_by_need(op, case, failed):
+        text = f"the forward pass runs only where {pair[0]} = {pair[1]}; at {sizes}, {error}"
+        return Finding(Kind.RAISES, "y", text, code="any.equal-sizes-only")
+    return f"at {sizes}, {error}: tried at other sizes only"
+
+
+def _telling_draw(op: Op, case: Case, rng: np.random.Generator) -> tuple[Any, ...]:
     """Draw arguments, again while one of them has no influence on the output.
 
     A ReLU that is closed for all samples hides what lies behind it.
     """
     for _ in range(DRAWS):
-        args = arguments.draw(rng)
-        if all_have_influence(op, args, rng):
+        args = case.draw(rng)
+        if takes(op, args) and all(influences(op, args, rng)):
             break
     return args
 
 
-def _report(op: Op, probes: Iterable[Probe], given: bool) -> GradientReport:
-    """Sum up the samples, up to the first one that fails."""
-    checked = at_kinks = 0
+def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
+    """Sum up the steps of a plan, up to the first one that fails."""
+    looks: list[Look] = []
     limits: list[str] = []
-    resolution: dict[str, float] = {}
-    tried: dict[str, set[int]] = {}
-    influence = False
-    for number, (sample, arguments) in enumerate(probes):
-        run, names = sample.run, arguments.names
-        broken = run.broken
-        for letter, size in arguments.sizes.items():
-            tried.setdefault(letter, set()).add(size)
-        influence |= len(sample.silent) < len(sample.names)
-        checked, at_kinks = checked + sample.checked, at_kinks + sample.at_kinks
-        for name, error in sample.resolution.items():
-            resolution[name] = max(error, resolution.get(name, 0.0))
-        if number == 0:
-            limits += [
-                f"y does not depend on {name} here, so a d{name} that is too large or too small "
-                "does not show"
-                for name in sample.silent
-            ]
-            if sample.checked and not sample.slopes:
-                limits.append("the arguments are large: moved along random directions only")
-            if given:
-                limits += limits_of(names, run.args)
-            if sample.ok:
-                broken = tuple(broken_properties(op, names, run, smooth=sample.at_kinks == 0))
-                limits += silent_promotions(op, names, run)
-        if broken or sample.wrong:
-            return GradientReport(
-                broken,
-                sample.wrong,
-                tuple(limits),
-                checked,
-                at_kinks,
-                resolution,
-                influence,
-                (op, sample, arguments),
-            )
-    fixed = [f"{k} = {min(v)}" for k, v in tried.items() if len(v) == 1 and ".shape[" not in k]
-    if fixed and not given:
-        limits.append(f"only {', '.join(fixed)} was tried, so what happens at others is not known")
-    return GradientReport((), (), tuple(limits), checked, at_kinks, resolution, influence)
+    for step in steps:
+        if isinstance(step, str):
+            limits.append(step)
+        elif isinstance(step, Finding):
+            return GradientReport.of(op, looks, (step,), limits)
+        else:
+            looks.append(step)
+            limits += [note for note in step.run.notes if note not in limits]
+            if step.findings:
+                unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
+                return GradientReport.of(op, looks, (unclear,) if unclear else step.findings, limits)
+    return GradientReport.of(op, looks, (), [*limits, *_untried(looks)])
+
+
+def _untried(looks: list[Look]) -> Iterator[str]:
+    """Say which sizes were not tried."""
+    letters = looks[0].case.letters
+    tried = {x: [look.case.sizes[x] for look in looks] for x in letters}
+    if fixed := [f"{x} = {sizes[0]}" for x, sizes in tried.items() if len(set(sizes)) == 1]:
+        yield f"only {', '.join(fixed)} was tried, so what happens at others is not known"
+    for a, b in combinations(letters, 2):
+        if tried[a] == tried[b] and len(set(tried[a])) > 1:
+            yield f"{a} and {b} had the same size each time, so one in place of the other is not seen"

@@ -1,48 +1,103 @@
 """What must hold for every backward, and needs no differences to be seen.
 
-A backward is linear in ``dy``. Where the operation treats samples separately, so does its
-backward: the gradients of two halves of a batch make up those of the batch. And neither memory
-layout nor precision may change more than rounding does.
+A backward is linear in ``dy``. Neither memory layout nor precision may change more than rounding
+does, and how much that is, is measured: by moving what goes in by one unit in the last place.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from numpy_se.checker.findings import Finding, Kind
+from numpy_se.checker.run import Run, as_tuple, copies, float_names, is_float
+from numpy_se.checker.slopes import EPS, Op
+from numpy_se.checker.words import in_short, listed
 from numpy_se.contract import Array
-from numpy_se.checker.promises import Run, in_short, is_float
-from numpy_se.checker.slopes import Op
 
 CLOSE = 1e-9
+CLOSE_LINEAR = 1e-6  # where gradients cancel, rounding is far larger than they are
 CLOSE_SINGLE = 1e-2  # float32 against float64: coarse, as deep functions lose digits
+EPS_SINGLE = float(np.finfo(np.float32).eps)
+OVERFLOW = 800.0  # exp of it is too large for float64
 
 
-def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) -> list[str]:
+def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) -> list[Finding]:
     """Name the properties that do not hold at this run.
 
     ``smooth`` says that there are no kinks near. At a kink, rounding alone may change the gradient.
     """
-    titles = _titles(names, ran.args)
-    found = [f"{t} is {text}" for t, text in zip(titles, nonlinear(op, ran), strict=True) if text]
+    titles = [f"d{name}" for name in float_names(names, ran.args)]
+    found = [
+        Finding(Kind.NONLINEAR, title, f"{title} is {how}", code=code)
+        for title, (code, how) in zip(titles, nonlinear(op, ran), strict=True)
+        if how
+    ]
     if smooth and not found:
-        found += [
-            *_separation(op, names, ran),
-            *_layout(op, names, ran),
-            *_precision(op, names, ran),
-        ]
+        found += _layout(op, titles, ran)
     return found
 
 
-def silent_promotions(op: Op, names: tuple[str, ...], ran: Run) -> list[str]:
-    """Say what is float64 for float32 arguments: right, but slow and large."""
-    titles = ["y", *_titles(names, ran.args)]
-    results = zip(titles, _in_single(op, ran), strict=False)
-    wide = [title for title, a in results if a.dtype == np.float64]
-    return [f"float32 arguments give a float64 {', '.join(wide)}"] if wide else []
+def nonlinear(op: Op, ran: Run) -> list[tuple[str, str]]:
+    """Say of each gradient how it is not linear in ``dy``; "" where it is, or not finite."""
+    _, backward = op(*copies(ran.args))
+    rng = np.random.default_rng(0)
+    other = np.asarray(np.roll(ran.dy, 1) + 0.5)
+    g0s, g1s, g2s, gs = (
+        _gradients(backward, dy) for dy in (0 * ran.dy, ran.dy, other, other - 2 * ran.dy)
+    )
+    moved = [_gradients(backward, _by_eps(ran.dy, 4 * EPS, rng)) for _ in range(4)]
+    least = 50 * EPS * float(np.abs(ran.dy).max())
+    found = []
+    for g0, g1, g2, g, *near in zip(g0s, g1s, g2s, gs, *moved, strict=True):
+        scale = np.abs(g1).max(initial=0) + np.abs(g2).max(initial=0)
+        rounding = least + 1000 * max(np.abs(a - g1).max(initial=0) for a in near)
+        if not np.isfinite(scale + rounding):
+            found.append(("", ""))
+        elif np.abs(g0).max(initial=0) > CLOSE * scale + rounding:
+            words = "not zero for a dy of zeros: a term does not depend on dy"
+            found.append(("any.constant-term", words))
+        else:
+            off = np.abs(g - (g2 - 2 * g1)).max(initial=0)
+            linear = off <= CLOSE_LINEAR * scale + rounding
+            found.append(("", "") if linear else ("any.not-linear", "not linear in dy"))
+    return found
+
+
+def _layout(op: Op, titles: list[str], ran: Run) -> Iterator[Finding]:
+    """Strided arguments and ``dy`` must give what contiguous ones give."""
+    where = "where the arrays are not contiguous in memory"
+    try:
+        y, backward = op(*(_strided(a) if is_float(a) else a for a in ran.args))
+        grads = _gradients(backward, _strided(ran.dy))
+    except Exception as error:
+        yield Finding(Kind.LAYOUT, "backward", f"{where}, it raises {in_short(error)}")
+        return
+    moved = _moved(op, ran, EPS)
+    arrays = zip(["y", *titles], [ran.y, *ran.grads], [y, *grads], moved, strict=False)
+    for title, wanted, got, doubt in arrays:
+        if not _agree(wanted, got, CLOSE, doubt):
+            yield Finding(Kind.LAYOUT, title, f"{title} differs {where}")
+            return
+
+
+def of_float32(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
+    """Say what is float64 for float32 arguments, and what is far from the numbers of float64.
+
+    The first is slow and large; the second may be a mistake, or rounding: nobody can tell.
+    """
+    titles = ["y", *(f"d{name}" for name in float_names(names, ran.args))]
+    single = _in_single(op, ran)
+    wide = [title for title, a in zip(titles, single, strict=False) if a.dtype == np.float64]
+    if wide:
+        yield f"float32 arguments give a float64 {', '.join(wide)}"
+    moved = _moved(op, ran, EPS_SINGLE)
+    for title, wanted, got, doubt in zip(titles, [ran.y, *ran.grads], single, moved, strict=False):
+        if np.isfinite(got).all() and not _agree(wanted, got, CLOSE_SINGLE, doubt):
+            yield f"{title} of float32 arguments is far from that of float64 ones"
 
 
 def limits_of(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
@@ -63,93 +118,59 @@ def limits_of(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
     return found
 
 
-def nonlinear(op: Op, ran: Run) -> list[str]:
-    """Say of each gradient how it is not linear in ``dy``; "" where it is, or not finite."""
-    _, backward = op(*ran.args)
-    other = np.roll(ran.dy, 1) + 0.5
-    found = []
-    for g0, g1, g2, g in zip(
-        *(_gradients(backward, dy) for dy in (0 * ran.dy, ran.dy, other, other - 2 * ran.dy)),
-        strict=True,
-    ):
-        scale = np.abs(g1).max(initial=0) + np.abs(g2).max(initial=0)
-        if not np.isfinite(scale):
-            found.append("")
-        elif np.abs(g0).max(initial=0) > CLOSE * scale:
-            found.append("not zero for a dy of zeros: a term does not depend on dy")
-        else:
-            linear = np.abs(g - (g2 - 2 * g1)).max(initial=0) <= 10 * CLOSE * scale
-            found.append("" if linear else "not linear in dy")
-    return found
+def overflow(op: Op, names: tuple[str, ...], args: tuple[Any, ...]) -> list[Finding]:
+    """Look for NaN at large arguments: an overflow whose infinities meet, as inf / inf.
 
-
-def _separation(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
-    """Hold the gradients of a batch against those of its halves, where the forward allows it."""
-    batched = _batched(op, ran)
-    if not batched:
-        return
-    half = len(ran.y) // 2
-    halves = []
-    for part in (slice(None, half), slice(half, None)):
-        args = tuple(a[part] if i in batched else a for i, a in enumerate(ran.args))
-        try:
-            halves.append(_gradients(op(*args)[1], ran.dy[part]))
-        except Exception as error:
-            yield f"backward of {len(args[batched[0]])} sample(s) raises {in_short(error)}"
-            return
-    floats = [i for i, a in enumerate(ran.args) if is_float(a)]
-    for i, title, g, a, b in zip(
-        floats, _titles(names, ran.args), ran.grads, *halves, strict=False
-    ):
-        if not _agree(g, np.concatenate([a, b]) if i in batched else a + b, _largest(ran)):
-            way = "put together" if i in batched else "added"
-            yield f"{title} of a batch differs from those of its two halves, {way}"
-
-
-def _batched(op: Op, ran: Run) -> tuple[int, ...]:
-    """The arguments whose first axis is the batch, if the forward treats samples separately."""
-    if ran.y.ndim == 0 or len(ran.y) < 2:
-        return ()
-    count, half, largest = len(ran.y), len(ran.y) // 2, float(np.abs(ran.y).max())
-    able = [
-        i
-        for i, a in enumerate(ran.args)
-        if isinstance(a, np.ndarray) and a.ndim and len(a) == count
-    ]
-    for size in range(1, len(able) + 1):
-        for batched in combinations(able, size):
-            args = tuple(a[:half] if i in batched else a for i, a in enumerate(ran.args))
-            turned = tuple(a[::-1] if i in batched else a for i, a in enumerate(ran.args))
+    Each argument in turn is made large. A NaN without an overflow, as from the logarithm of a
+    negative number, says that the argument lies outside of the domain, and is no mistake.
+    """
+    floats = float_names(names, args)
+    for place, large in (
+        (i, OVERFLOW * sign) for i, a in enumerate(args) if is_float(a) for sign in (1, -1)
+        if (sign * a > 0).any()
+    ):  # fmt: skip
+        flags: list[str] = []
+        made_large = (large + 0 * a if i == place else a for i, a in enumerate(copies(args)))
+        where = f"at {names[place]} = {large:g}: an overflow"
+        with np.errstate(over="call", call=lambda kind, _, flags=flags: flags.append(kind)):
             try:
-                outputs = op(*args)[0], op(*turned)[0]
-                if all(map(_agree, (ran.y[:half], ran.y[::-1]), outputs, (largest, largest))):
-                    return batched
-            except Exception:  # this is not the way to split this operation
+                y, backward = op(*made_large)
+                if np.isnan(y).any() and flags:
+                    text = f"y is nan {where}"
+                    return [Finding(Kind.NOT_FINITE, "y", text, code="any.nan-y")]
+                if not np.isfinite(y).all():
+                    continue
+                grads = _gradients(backward, np.ones(np.shape(y)))
+            except Exception:  # it may not take large numbers
                 continue
-    return ()
+        for name, g in zip(floats, grads, strict=False):
+            if flags and g.dtype.kind == "f" and np.isnan(g).any():
+                text = f"d{name} is nan {where}, though y is finite"
+                return [Finding(Kind.NOT_FINITE, f"d{name}", text, code="any.nan-gradient")]
+    return []
 
 
-def _layout(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
-    """Strided arguments and ``dy`` must give what contiguous ones give."""
-    try:
-        y, backward = op(*(_strided(a) if is_float(a) else a for a in ran.args))
-        grads = _gradients(backward, _strided(ran.dy))
-    except Exception as error:
-        yield f"where the arrays are not contiguous in memory, it raises {in_short(error)}"
-        return
-    if not _agree(ran.y, y, _largest(ran)):
-        yield "y differs where the arguments are not contiguous in memory"
-        return
-    for title, g, wanted in zip(_titles(names, ran.args), grads, ran.grads, strict=False):
-        if not _agree(wanted, g, _largest(ran)):
-            yield f"{title} differs where the arrays are not contiguous in memory"
+def rounded_to_float32(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> list[str]:
+    """Name the arguments that the forward pass rounds to float32: rounding them changes nothing."""
+    rounded = []
+    for place, name in enumerate(names):
+        if is_float(args[place]):
+            coarse = args[place].astype(np.float32).astype(np.float64)
+            moved = (coarse if i == place else a for i, a in enumerate(copies(args)))
+            further = (1.01 * a if i == place else a for i, a in enumerate(copies(args)))
+            with contextlib.suppress(Exception):  # it may lie outside of the domain
+                y, same, far = (np.array(op(*given)[0]) for given in (copies(args), moved, further))
+                if (coarse != args[place]).any() and (y == same).all() and (y != far).any():
+                    rounded.append(name)
+    return rounded
 
 
-def _precision(op: Op, names: tuple[str, ...], ran: Run) -> Iterator[str]:
-    titles = ["y", *_titles(names, ran.args)]
-    for title, a, wanted in zip(titles, _in_single(op, ran), [ran.y, *ran.grads], strict=False):
-        if not _agree(wanted, a, _largest(ran), CLOSE_SINGLE):
-            yield f"{title} of float32 arguments is far from that of float64 ones"
+def rough(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Finding | None:
+    """Say that the forward pass computes in float32, if it does."""
+    if rounded := rounded_to_float32(op, args, names):
+        text = f"the forward pass computes with {listed(rounded)} in float32"
+        return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
+    return None
 
 
 def _in_single(op: Op, ran: Run) -> list[Array]:
@@ -161,26 +182,40 @@ def _in_single(op: Op, ran: Run) -> list[Array]:
         return []
 
 
+def _moved(op: Op, ran: Run, eps: float) -> list[float]:
+    """How far y and the gradients move where the arguments and dy do so by ``eps``."""
+    rng = np.random.default_rng(0)
+    found = np.zeros(1 + len(ran.grads))
+    for _ in range(3):
+        try:
+            y, backward = op(*(_by_eps(a, eps, rng) if is_float(a) else a for a in ran.args))
+            arrays = [np.asarray(y), *_gradients(backward, _by_eps(ran.dy, eps, rng))]
+            moves = [
+                np.abs(a - b).max(initial=0)
+                for a, b in zip(arrays, [ran.y, *ran.grads], strict=True)
+            ]
+        except Exception:  # these neighbours lie outside of the domain
+            return [np.inf] * len(found)
+        found = np.maximum(found, moves)
+    return [float(move) for move in found]
+
+
+def _by_eps(a: Array, eps: float, rng: np.random.Generator) -> Array:
+    return np.asarray(a * (1 + eps * rng.choice([-1.0, 1.0], np.shape(a))))
+
+
 def _gradients(backward: Any, dy: Array) -> list[Array]:
-    given = backward(dy if np.ndim(dy) else dy[()])
-    return list(map(np.asarray, given if isinstance(given, tuple | list) else (given,)))
+    given = backward(dy.copy() if np.ndim(dy) else np.float64(dy))
+    return list(map(np.array, as_tuple(given)))
 
 
-def _titles(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
-    return [f"d{name}" for name, a in zip(names, args, strict=True) if is_float(a)]
-
-
-def _agree(wanted: Any, got: Any, largest: float, close: float = CLOSE) -> bool:
-    """Equal but for rounding. A gradient far below the ``largest`` number may be rounding alone."""
+def _agree(wanted: Any, got: Any, close: float, doubt: float) -> bool:
+    """Equal but for rounding, of which ``doubt`` is what one unit in the last place leads to."""
     wanted, got = np.asarray(wanted), np.asarray(got)
     if wanted.shape != got.shape:
         return False
-    scale = max(float(np.abs(wanted).max(initial=0)), 1e-2 * largest)
-    return bool((np.abs(wanted - got) <= close * scale).all())
-
-
-def _largest(ran: Run) -> float:
-    return max(float(np.abs(a).max(initial=0)) for a in (ran.y, ran.dy, *ran.grads))
+    scale = float(np.abs(wanted).max(initial=0))
+    return bool((np.abs(wanted - got) <= close * scale + 100 * doubt).all() or not doubt < np.inf)
 
 
 def _strided(a: Any) -> Array:

@@ -8,18 +8,19 @@ Two steps cancel the h^2 term (Richardson): (4 D(h/2) - D(h)) / 3. Three steps g
 values. How far they disagree is an estimate of the error, so nobody has to choose a tolerance.
 
 The one-sided slopes R(h) = (y(a + h v) - y(a)) / h and the same to the left differ by h y''; their
-gap over h is the curvature, at each step. Where the slopes or the curvatures of the three steps
-disagree, there is a kink. Its slopes on the two sides follow from R(h) by extrapolation. For each
-output, any slope between the two is legal: which one, is a convention. Where the output jumps,
-there is no slope, and any value is legal.
+gap over h is the curvature, at each step. Where slopes or curvatures disagree, other steps are
+tried, as the function may only be steep, or rough. Where they disagree at all steps there is a
+kink. Its
+slopes on the two sides follow from R(h) by extrapolation. For each output, any slope between the
+two is legal: which one, is a convention. Where the output jumps, any value is legal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ EPS = float(np.finfo(np.float64).eps)
 SMOOTH = 1e-7  # how far steps disagree at most on a smooth function, relative to the largest slope
 FINEST = 1e-8  # no gradient is held to less than this, relative to its largest entry
 COMPLEX_STEP = 1e-30
+STEP = 1e-4  # of a single entry, relative to the spread of the entries
+SMALL_STEP = 1e-7  # of many entries that move together: they meet many kinks
+TINY_STEP, PARTS_OF_IT = 1e-8, (0.73, 0.41, 0.29, 0.17)  # to see the rounding of y
+LADDER = (STEP, 3e-6, SMALL_STEP, 3e-9, 3e-3)  # of steps, where one does not do
 
 Op = Callable[..., Any]
 
@@ -39,8 +44,8 @@ class Slopes:
     """Slopes of all O outputs along D directions in one argument, as arrays (D, O).
 
     ``central`` is the best value; legal is what lies between ``low`` and ``high``. The three are
-    equal away from kinks. ``noise`` is an estimate of the error, ``rounding`` a bound of its
-    unavoidable part.
+    equal away from kinks. ``noise`` is an estimate of the error, ``rounding`` of the part of it
+    that no step avoids.
     """
 
     central: Array
@@ -48,21 +53,31 @@ class Slopes:
     high: Array
     kink: Array
     noise: Array
-    rounding: float
+    rounding: Array
 
     def legal(self, dy: Array) -> tuple[Array, Array]:
         """Bounds (D,), (D,) of the slope of L = sum_o y[o] * dy[o] along each direction."""
-        a, b = self.low * np.ravel(dy), self.high * np.ravel(dy)
+        a, b = _times(self.low, dy), _times(self.high, dy)
         return np.minimum(a, b).sum(axis=1), np.maximum(a, b).sum(axis=1)
 
-    def tolerance(self, dy: Array, scale: float) -> float:
-        """How far from a right gradient, of largest entry ``scale``, these slopes may lie."""
-        noise = np.where(self.kink, 0, self.noise) * np.abs(np.ravel(dy))
-        rounding = self.rounding * float(np.abs(dy).max())
-        return max(FINEST * scale, 10 * float(noise.sum(axis=1).max())) + rounding
+    def along(self, dy: Array) -> Array:
+        """The slope (D,) of L along each direction."""
+        return _times(self.central, dy).sum(axis=1)
+
+    def error(self, dy: Array) -> Array:
+        """How far from the true slope of L each of these (D,) may lie, away from kinks."""
+        noise = np.abs(_times(np.where(self.kink, 0, self.noise), dy)).sum(axis=1)
+        return 10 * noise + np.sqrt((_times(self.rounding, dy) ** 2).sum(axis=1))
 
 
-@contextmanager
+def _times(a: Array, dy: Array) -> Array:
+    """Weigh outputs; one with dy = 0 does not count, even where its slope is not finite."""
+    weights = np.ravel(dy)
+    product: Array = np.where(weights == 0, 0.0, a * weights)
+    return product
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep NumPy's warnings back: other arguments are tried than the user chose."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -95,62 +110,145 @@ def random_directions(a: Array, rng: np.random.Generator, parts: int) -> Iterabl
         yield signs * (part == number)
 
 
-def measure(
-    op: Op, args: tuple[Any, ...], number: int, directions: Iterable[Array], step: float
-) -> Slopes:
-    """Measure the slopes of every output along each direction in argument ``number``.
-
-    ``step`` is relative to the spread of the argument's entries. ``op`` runs six times for each
-    direction, and a seventh time where it takes complex numbers: with a purely imaginary step
-    there is no difference of nearly equal numbers, and the slope is right to the last digits.
-    """
-    arg = args[number]
-    h = step * spread(arg)
-    y0 = np.ravel(op(*args)[0])
-
-    def slope(v: Array, h: float) -> Array:
-        moved = arg + h * v
-        exact = float(((moved - arg) * v).sum() / (v * v).sum())  # what is left of h after rounding
-        change: Array = np.ravel(_forward(op, args, number, moved)) - y0
-        return change / exact
-
-    steps = [sign * h for h in (h, h / 2, h / 4) for sign in (1, -1)]
-    directions = list(directions)
-    slopes = np.array([[slope(v, h) for h in steps] for v in directions])  # (D, 6, O)
-    right, left = np.moveaxis(slopes[:, 0::2], 1, 0), np.moveaxis(slopes[:, 1::2], 1, 0)
-    first, central = _richardson((right + left) / 2)
-    bend, second_bend = _richardson((right - left) * np.array([1, 2, 4])[:, None, None])
-    noise = np.maximum(np.abs(central - first), np.abs(second_bend - bend) / 4)
-
-    rounding = 100 * EPS * float(np.abs(y0).max()) / h
-    finite = np.isfinite(noise)
-    largest = float(np.abs(central[finite]).max(initial=0))
-    kink = ~(noise <= SMOOTH * largest + rounding)
-    low, high = (_richardson(2 * side[1:] - side[:-1])[0] for side in (left, right))
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    steeper = [np.abs(slopes[:, i : i + 2]).max(axis=1) for i in (0, 2, 4)]  # at h, h/2, h/4
-    doubles = (steeper[1] > 1.5 * steeper[0]) & (steeper[2] > 1.5 * steeper[1])
-    jump = ~finite | (kink & doubles)
-    low, high = np.where(jump, -np.inf, low), np.where(jump, np.inf, high)
-
-    if not kink.any():
-        exact = _complex_slopes(op, args, number, directions)
-        if exact is not None and np.abs(exact - central).max() <= SMOOTH * largest + rounding:
-            # Backward itself may lose digits, as in 1 - s for s near 1.
-            rounding = 100 * EPS * max(largest, float(np.abs(y0).max()))
-            return Slopes(exact, exact, exact, kink, np.zeros_like(noise), rounding)
-    low, high = np.where(kink, low, central), np.where(kink, high, central)
-    return Slopes(central, low, high, kink, noise, rounding)
+def output(op: Op, args: tuple[Any, ...]) -> Array:
+    """The output as a vector of its own, also where the operation uses its buffer again."""
+    y: Array = np.array(op(*args)[0]).ravel()
+    return y
 
 
 def spread(a: Array) -> float:
     """How far the entries of ``a`` lie apart: the unit of steps. It is 1 where they are equal."""
     deviation = float(np.std(a))
-    return max(deviation if deviation > 0 else 1.0, 1e-6 * float(np.abs(a).max()))
+    largest = float(np.abs(a).max())
+    if deviation <= 1e-12 * largest:
+        deviation = largest if 0 < largest < 1 else 1.0
+    return max(deviation, 1e-6 * largest)
 
 
-def _forward(op: Op, args: tuple[Any, ...], number: int, moved: Any) -> Any:
-    return op(*args[:number], moved, *args[number + 1 :])[0]
+def roughness(op: Op, args: tuple[Any, ...], number: int, y0: Array) -> Array:
+    """How far each output is off a straight line where an argument moves by next to nothing.
+
+    That is the rounding of the forward pass itself, which may be far more than that of one sum.
+    """
+    arg, rng = args[number], np.random.default_rng(0)
+    move = TINY_STEP * spread(arg) * rng.choice([-1.0, 1.0], arg.shape)
+    rough = np.zeros_like(y0)
+    for side in (move, -move):
+        with contextlib.suppress(Exception):  # a neighbour outside of the domain
+            changes = [
+                output(op, (*args[:number], arg + part * side, *args[number + 1 :])) - y0
+                for part in (1, *PARTS_OF_IT)
+            ]
+            for part, change in zip(PARTS_OF_IT, changes[1:], strict=True):
+                off = np.abs(change - part * changes[0])
+                rough = np.fmax(rough, np.where(np.isfinite(off), off, 0))
+    return rough
+
+
+def measure(
+    op: Op, args: tuple[Any, ...], number: int, directions: Iterable[Array], step: float
+) -> Slopes:
+    """Measure the slopes of every output along each direction in argument ``number``.
+
+    ``step`` is relative to the spread of the argument's entries, or to a single entry that is
+    smaller. ``op`` runs six times for each direction, more often where these steps disagree, and
+    once more where it takes complex numbers: with a purely imaginary step there is no difference
+    of nearly equal numbers, and the slope is right to the last digits. Where ``op`` raises, there
+    is no slope.
+    """
+    directions = list(directions)
+    y0 = output(op, args)
+    rough = roughness(op, args, number, y0)
+    units = np.array([_unit(args[number], v) for v in directions])
+    found = _at_steps(op, args, number, directions, step * units, y0, rough)
+    largest = _largest(found)
+    for rung in LADDER:
+        if rung == step:
+            continue
+        again = np.flatnonzero((found.noise > SMOOTH * largest + found.rounding).any(axis=1))
+        if not len(again):
+            break
+        chosen = [directions[i] for i in again]
+        found = _better(found, again, _at_steps(op, args, number, chosen, rung * units[again], y0, rough))
+    largest = _largest(found)
+    kink = ~(found.noise <= SMOOTH * largest + found.rounding)
+    if not kink.any():
+        exact = _complex_slopes(op, args, number, directions)
+        bound = 10 * found.noise + found.rounding + SMOOTH * largest
+        telling = (found.noise + found.rounding <= 1e-4 * largest).all()
+        if exact is not None and telling and (np.abs(exact - found.central) <= bound).all():
+            # Backward itself may lose digits, as in 1 - s for s near 1.
+            rounding = 100 * EPS * np.maximum(largest, np.abs(y0)) + 0 * exact
+            return Slopes(exact, exact, exact, kink, 0 * exact, rounding)
+    low = np.where(kink, found.low, found.central)
+    high = np.where(kink, found.high, found.central)
+    return replace(found, low=low, high=high, kink=kink)
+
+
+def _unit(a: Array, v: Array) -> float:
+    whole = spread(a)
+    if np.count_nonzero(v) > 1:
+        return whole
+    return min(whole, max(float(np.abs(a[v != 0]).max()), 1e-3 * whole))
+
+
+def _largest(slopes: Slopes) -> float:
+    finite = np.isfinite(slopes.noise)
+    return float(np.abs(slopes.central[finite]).max(initial=0))
+
+
+def _at_steps(
+    op: Op,
+    args: tuple[Any, ...],
+    number: int,
+    directions: Sequence[Array],
+    steps: Array,
+    y0: Array,
+    rough: Array,
+) -> Slopes:
+    """Measure with the steps h, h/2 and h/4 to both sides, one h for each direction."""
+    arg = args[number]
+
+    def slope(v: Array, h: float) -> Array:
+        moved = arg + h * v
+        exact = float(((moved - arg) * v).sum() / (v * v).sum())  # what is left of h after rounding
+        try:
+            y = output(op, (*args[:number], moved, *args[number + 1 :]))
+        except Exception:  # the neighbour lies outside of the domain
+            return np.full_like(y0, np.nan)
+        return (y - y0) / exact if y.shape == y0.shape else np.full_like(y0, np.nan)
+
+    slopes = np.array(
+        [[slope(v, sign * h / k) for k in (1, 2, 4) for sign in (1, -1)]
+         for v, h in zip(directions, steps, strict=True)]
+    )  # fmt: skip  # (D, 6, O)
+    right, left = np.moveaxis(slopes[:, 0::2], 1, 0), np.moveaxis(slopes[:, 1::2], 1, 0)
+    first, central = _richardson((right + left) / 2)
+    bend, second_bend = _richardson((right - left) * np.array([1, 2, 4])[:, None, None])
+    noise = np.maximum(np.abs(central - first), np.abs(second_bend - bend) / 4)
+    noise = np.where(np.isfinite(noise), noise, np.inf)
+    low, high = (_richardson(2 * side[1:] - side[:-1])[0] for side in (left, right))
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    steeper = [np.abs(slopes[:, i : i + 2]).max(axis=1) for i in (0, 2, 4)]  # at h, h/2, h/4
+    doubles = (steeper[1] > 1.5 * steeper[0]) & (steeper[2] > 1.5 * steeper[1])
+    scale = np.maximum(np.abs(y0), 1e-2 * np.abs(y0).max())
+    rounding = (30 * EPS * scale + 3 * rough) / steps[:, None]
+    largest = np.abs(np.where(np.isfinite(noise), central, 0)).max()
+    jump = ~np.isfinite(noise) | ((noise > SMOOTH * largest + rounding) & doubles)
+    low, high = np.where(jump, -np.inf, low), np.where(jump, np.inf, high)
+    return Slopes(central, low, high, jump, noise, rounding)
+
+
+def _better(slopes: Slopes, rows: Array, others: Slopes) -> Slopes:
+    """Take from ``others``, measured for some rows, what is known better there."""
+    better = others.noise + others.rounding < (slopes.noise + slopes.rounding)[rows]
+    better &= (others.central != 0) | (slopes.central[rows] == 0)  # a step that moves nothing
+    merged = {}
+    for f in fields(Slopes):
+        merged[f.name] = getattr(slopes, f.name).copy()
+        old = merged[f.name][rows]
+        merged[f.name][rows] = np.where(better, getattr(others, f.name), old)
+    return Slopes(**merged)
 
 
 def _complex_slopes(
@@ -159,17 +257,16 @@ def _complex_slopes(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as an imaginary part that is thrown away
-            rows = [
-                np.ravel(_forward(op, args, number, args[number] + 1j * COMPLEX_STEP * v))
-                for v in directions
-            ]
+            rows = []
+            for v in directions:
+                moved = args[number] + 1j * COMPLEX_STEP * v
+                y = np.array(op(*args[:number], moved, *args[number + 1 :])[0]).ravel()
+                if y.dtype.kind != "c" or not np.isfinite(y).all():
+                    return None
+                rows.append(y.imag / COMPLEX_STEP)
     except Exception:  # whatever a function says to complex numbers, it does not take them
         return None
-    slopes = np.array(rows)
-    if slopes.dtype.kind != "c" or not np.isfinite(slopes).all():
-        return None
-    exact: Array = slopes.imag / COMPLEX_STEP
-    return exact
+    return np.array(rows)
 
 
 def _richardson(a: Array) -> Array:

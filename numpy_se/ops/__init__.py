@@ -1,6 +1,6 @@
 """The primitives: each gives ``y, backward``, with its derivation in the docstring."""
 
-from numpy_se.ops.activations import hard_sigmoid, relu, sigmoid, tanh
+from numpy_se.ops.activations import hard_sigmoid, relu, sigmoid, silu, tanh
 from numpy_se.ops.conv import conv2d
 from numpy_se.ops.dense import flatten, linear
 from numpy_se.ops.loss import softmax_cross_entropy
@@ -22,6 +22,7 @@ __all__ = [
     "max_pool2d",
     "relu",
     "sigmoid",
+    "silu",
     "softmax_cross_entropy",
     "tanh",
 ]

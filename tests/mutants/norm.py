@@ -71,7 +71,7 @@ def takes_the_statistics_as_constants(x, gamma, beta):
     return xhat * _row(gamma) + _row(beta), backward
 
 
-@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=MANY + " ?- ?1")
+@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=r"\bn - 1 in place of n")
 def divides_both_paths_by_one_less(x, gamma, beta):
     """Both means in dx are divided by N*H*W - 1, though the variance has 1/(N*H*W)."""
     xhat, sigma = _statistics(x)
@@ -86,7 +86,7 @@ def divides_both_paths_by_one_less(x, gamma, beta):
     return xhat * _row(gamma) + _row(beta), backward
 
 
-@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=MANY + " ?- ?1")
+@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=r"\bn - 1 in place of n")
 def has_the_unbiased_variance_in_backward(x, gamma, beta):
     """The path through the variance has 2/(M - 1), as for the unbiased variance."""
     xhat, sigma = _statistics(x)
@@ -103,7 +103,7 @@ def has_the_unbiased_variance_in_backward(x, gamma, beta):
     return xhat * _row(gamma) + _row(beta), backward
 
 
-@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=MANY + " ?- ?1|unbiased")
+@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says=r"\bn - 1 in place of n|unbiased")
 def recomputes_sigma_with_the_unbiased_variance(x, gamma, beta):
     """Backward computes sigma again with ddof=1, which forward does not have."""
     xhat, _ = _statistics(x)

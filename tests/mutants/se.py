@@ -401,7 +401,9 @@ def gate_without_one_minus_s(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", BLOCK, says=r"in the sigmoid: [ys] is missing|(?<!1 - )\by is missing")
+@wrong(
+    "squeeze_excite", BLOCK, says=r"in the (sigmoid|gate): [ys] is missing|(?<!1 - )\by is missing"
+)
 def gate_without_s(x, w1, w2):
     """The derivative of the sigmoid is taken as 1 - s: the factor s is missing."""
     z, h, a, _, s, y = forward_pass(x, w1, w2)
@@ -476,7 +478,7 @@ def gate_derivative_twice(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", BLOCK, says=r"in the sigmoid: dy is ignored|dy is ignored")
+@wrong("squeeze_excite", BLOCK, says=r"in the gate: ds is ignored|dy is ignored")
 def gate_without_ds(x, w1, w2):
     """The gradient of the sigmoid is s (1 - s): what came before it is dropped."""
     z, h, a, _, s, y = forward_pass(x, w1, w2)
@@ -552,7 +554,7 @@ def hidden_mask_from_da(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", SQUARE_BLOCK, says=r"masked by (the sign of )?du\b|mask .*from du\b")
+@wrong("squeeze_excite", SQUARE_BLOCK, says=r"masked by (the sign of )?du\b|du in place of h")
 def hidden_mask_from_du(x, w1, w2):
     """The mask of the ReLU is taken from the sign of du: with R = C the shapes agree."""
     z, _, a, _, s, y = forward_pass(x, w1, w2)
@@ -566,7 +568,7 @@ def hidden_mask_from_du(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", SQUARE_BLOCK, says=r"masked by (the sign of )?u\b|mask .*from u\b")
+@wrong("squeeze_excite", SQUARE_BLOCK, says=r"masked by (the sign of )?u\b|\bu in place of h")
 def hidden_mask_from_u(x, w1, w2):
     """The mask of the ReLU is taken from u, the input of the sigmoid: with R = C it fits."""
     z, _, a, u, s, y = forward_pass(x, w1, w2)
@@ -625,7 +627,7 @@ def hidden_mask_with_slope_one_at_zero(x, w1, w2):
 # The linear layers.
 
 
-@wrong("squeeze_excite", BLOCK, says=r"pre-activations")
+@wrong("squeeze_excite", BLOCK, says=r"pre-activations|h in place of a")
 def dw2_from_the_pre_activations(x, w1, w2):
     """The gradient of w2 is taken from h, the pre-activations, where it needs a = relu(h)."""
     z, h, a, _, s, y = forward_pass(x, w1, w2)

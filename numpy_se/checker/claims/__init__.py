@@ -5,9 +5,8 @@ this one mistake. A claim that holds at all sizes that were tried is a cause. So
 taken for H*W when it is 4*C.
 """
 
-from __future__ import annotations
-
-from numpy_se.checker.claims.common import Claims, Gradient, factors, holds, places, scaled
+from numpy_se.checker.claims.common import Claim, Claims, Gradient, holds
+from numpy_se.checker.claims.places import places
 from numpy_se.checker.claims.shape import of_shape
 from numpy_se.checker.claims.value import (
     of_constants,
@@ -17,7 +16,7 @@ from numpy_se.checker.claims.value import (
     of_values,
 )
 
-__all__ = ["Claims", "Gradient", "factors", "generic", "holds", "places", "scaled", "simple"]
+__all__ = ["Claim", "Claims", "Gradient", "generic", "holds", "places", "simple"]
 
 
 def simple(g: Gradient) -> Claims:

@@ -7,8 +7,8 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 
+from numpy_se.checker.claims.common import Claim, Claims, Gradient
 from numpy_se.contract import Array
-from numpy_se.checker.claims.common import Claims, Gradient
 
 
 def of_shape(g: Gradient) -> Claims:
@@ -16,12 +16,19 @@ def of_shape(g: Gradient) -> Claims:
     given, right = g.given, g.right
     if given.size == right.size:
         if [n for n in given.shape if n > 1] == [n for n in right.shape if n > 1]:
-            yield "axes of size 1 are kept", given.reshape(right.shape), right
+            kept = given.ndim > right.ndim
+            yield Claim(
+                "any.axis-kept" if kept else "any.axis-lost",
+                "axes of size 1 are kept" if kept else "an axis of size 1 is lost",
+                given.reshape(right.shape),
+                right,
+            )
         for order in permutations(range(right.ndim)):
             if order != tuple(range(right.ndim)):
-                moved = " and ".join(g.axes[k] for k in range(right.ndim) if order[k] != k)
-                turned = "it is transposed" if right.ndim == 2 else f"its axes {moved} are swapped"
-                yield turned, given, right.transpose(order)
+                moved = tuple(k for k in range(right.ndim) if order[k] != k)
+                words = f"its axes {g.letters(moved)} are swapped"
+                turned = "it is transposed" if right.ndim == 2 else words
+                yield Claim("any.transposed", turned, given, right.transpose(order))
     yield from _not_summed(g)
     yield from _not_spread(g)
     yield from _too_often(g)
@@ -31,7 +38,7 @@ def of_shape(g: Gradient) -> Claims:
                 slice(int(start) * (a != b), int(start) * (a != b) + b)
                 for a, b in zip(given.shape, right.shape, strict=True)
             )
-            yield "the padding is not cropped", given[inner], right
+            yield Claim("any.not-cropped", "the padding is not cropped", given[inner], right)
 
 
 def _not_summed(g: Gradient) -> Claims:
@@ -40,15 +47,16 @@ def _not_summed(g: Gradient) -> Claims:
             total, mean = g.given.sum(axis=axes), g.given.mean(axis=axes)
             if total.size == g.right.size:
                 for over in _letters(g, axes):
-                    yield f"it is not summed over {over}", total.reshape(g.right.shape), g.right
-                    words = f"it is not summed over {over}, and too large by the size of it"
-                    yield words, mean.reshape(g.right.shape), g.right
+                    words = f"it is not summed over {over}"
+                    yield Claim("any.not-summed", words, total.reshape(g.right.shape), g.right)
+                    words += ", and too large by the size of it"
+                    mean_ = mean.reshape(g.right.shape)
+                    yield Claim("any.not-summed-and-large", words, mean_, g.right)
 
 
 def _letters(g: Gradient, axes: tuple[int, ...]) -> Iterator[str]:
     """Name axes of a given gradient by all letters that have their size."""
-    sizes = {**g.sizes, **dict(zip(g.y_axes, g.y.shape, strict=True))}
-    fitting = [[x for x, size in sizes.items() if size == g.given.shape[k]] for k in axes]
+    fitting = [[x for x, size in g.sizes.items() if size == g.given.shape[k]] for k in axes]
     for letters in product(*fitting):
         if len(set(letters)) == len(letters):
             yield " ".join(letters)
@@ -59,22 +67,25 @@ def _not_spread(g: Gradient) -> Claims:
     for count in range(1, g.right.ndim):
         for axes in combinations(range(g.right.ndim), count):
             once = g.right.mean(axis=axes, keepdims=True)
-            if np.allclose(once, g.right, rtol=1e-6):
+            if once.size < g.right.size and np.allclose(once, g.right, rtol=1e-6):
                 over = " ".join(g.axes[k] for k in axes)
                 for size, how in ((1, ""), (g.right.size // once.size, f", nor divided by {over}")):
                     for one in (once, once.squeeze(axes)):
-                        yield f"it is not spread over {over}{how}", g.given, one * size
+                        words = f"it is not spread over {over}{how}"
+                        yield Claim("any.not-spread", words, g.given, one * size)
 
 
 def _too_often(g: Gradient) -> Claims:
-    for count in range(1, g.right.ndim + 1):
-        for axes in combinations(range(g.right.ndim), count):
+    long = [k for k in range(g.right.ndim) if g.right.shape[k] > 1]
+    for count in range(1, len(long) + 1):
+        for axes in combinations(long, count):
             over = " ".join(g.axes[k] for k in axes)
             for keep in (False, True):
                 total: Array = g.right.sum(axis=axes, keepdims=keep)
-                yield f"it is summed over {over} too often", g.given, total
                 mean = g.right.mean(axis=axes, keepdims=keep)
-                yield f"it is averaged over {over}", g.given, mean
+                often = f"it is summed over {over} too often"
+                yield Claim("any.summed-too-often", often, g.given, total)
+                yield Claim("any.averaged", f"it is averaged over {over}", g.given, mean)
     yield from sum_of_dy(g)
 
 
@@ -85,4 +96,5 @@ def sum_of_dy(g: Gradient) -> Claims:
     if any(s.shape == g.right.shape and np.allclose(s, g.right) for s in sums.values()):
         for axes, total in sums.items():
             over = " ".join(g.y_axes[k] for k in axes)
-            yield f"it is the sum of dy over {over}: the wrong axis", g.given, total
+            words = f"it is the sum of dy over {over}: the wrong axis"
+            yield Claim("any.wrong-axis", words, g.given, total)

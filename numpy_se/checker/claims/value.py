@@ -7,133 +7,174 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array
-from numpy_se.checker.claims.common import Claims, Gradient, scaled
+from numpy_se.checker.claims.common import Claim, Claims, Gradient
 from numpy_se.checker.claims.shape import sum_of_dy
+from numpy_se.checker.factors import scaled_by
+from numpy_se.contract import Array
+
+USUAL = {  # what is usual behind a factor
+    "small": "a mean in place of a sum?",
+    "large": "a sum in place of a mean?",
+}
 
 
 def of_constants(g: Gradient) -> Claims:
     """Yield constants that are forgotten, or there too often."""
-    sizes = {**g.sizes, **dict(zip(g.y_axes, g.y.shape, strict=True))}
-    for cause, wrong in scaled(sizes, g.right):
-        yield "the sign is wrong" if "sign" in cause else f"it {cause}", g.given, wrong
-    factor = float((g.given * g.right).sum() / max((g.right * g.right).sum(), 1e-300))
+    right = g.right
+    for words, factor in scaled_by(g.sizes):
+        if factor == 0:
+            yield Claim("any.zero", "it is zero", g.given, 0 * right)
+        elif factor == -1:
+            yield Claim("any.sign", "the sign is wrong", g.given, -right)
+        else:
+            size = words.rsplit(" ", 1)[1]
+            by_size = "2" not in words and "sqrt" not in words and "/" not in words
+            hint = f" ({USUAL[size]})" if by_size and _is_sum(g) else ""
+            yield Claim(f"any.factor-too-{size}", f"it {words}{hint}", g.given, factor * right)
+    factor = float((g.given * right).sum() / max((right * right).sum(), 1e-300))
     if f"{factor:.4g}" != "1":
-        yield f"it is {factor:.4g} times the right one", g.given, factor * g.right
+        words = f"it is {factor:.4g} times the right one"
+        yield Claim("any.factor", words, g.given, factor * right)
+
+
+def _is_sum(g: Gradient) -> bool:
+    """Tell whether something was to be summed: fewer entries than those of y, or spread."""
+    return g.right.size != g.y.size
 
 
 def of_upstream(g: Gradient) -> Claims:
     """Yield the right rule, applied to something else than all of ``dy``."""
-    dy = g.dy
-    yield "dy is ignored", g.given, g.right_for(np.ones_like(dy))
-    yield "the sign of dy is lost", g.given, g.right_for(np.abs(dy))
+    given, dy, rule = g.given, g.dy, g.right_for
+    yield Claim("any.dy-ignored", "dy is ignored", given, rule(np.ones_like(dy)))
+    yield Claim("any.dy-sign-lost", "the sign of dy is lost", given, rule(np.abs(dy)))
     for axis, letter in enumerate(g.y_axes):
+        if dy.shape[axis] == 1:
+            continue
         for k, what in ((0, "first"), (-1, "last")):
             part = np.zeros_like(dy)
             at: Any = (*(slice(None),) * axis, k)
             part[at] = dy[at]
             name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter} in dy"
-            yield f"only {name} counts", g.given, g.right_for(part)
-            yield f"only {name} counts", g.given, dy.shape[axis] * g.right_for(part)
-            yield f"{name} is left out", g.given, g.right_for(dy - part)
+            only = f"only {name} counts"
+            yield Claim("any.part-of-dy", only, given, rule(part))
+            yield Claim("any.part-of-dy", only, given, dy.shape[axis] * rule(part))
+            yield Claim("any.dy-left-out", f"{name} is left out", given, rule(dy - part))
         for what, change in (("averaged", dy.mean), ("summed", dy.sum)):
             mixed = np.broadcast_to(change(axis=axis, keepdims=True), dy.shape)
-            yield f"dy is {what} over {letter}", g.given, g.right_for(mixed)
+            yield Claim("any.dy-mixed", f"dy is {what} over {letter}", given, rule(mixed))
     if dy.ndim == 4:
         for h, w in ((0, 0), (-1, -1)):
             part = np.zeros_like(dy)
             part[..., h, w] = dy[..., h, w]
-            yield "only one pixel of dy counts", g.given, g.right_for(part)
+            yield Claim("any.one-pixel", "only one pixel of dy counts", given, rule(part))
             spread = np.broadcast_to(dy[..., h, w][..., None, None], dy.shape)
-            yield "only one pixel of dy counts, for all", g.given, g.right_for(spread)
+            words = "only one pixel of dy counts, for all"
+            yield Claim("any.one-pixel", words, given, rule(spread))
         mean = np.broadcast_to(dy.mean(axis=(2, 3), keepdims=True), dy.shape)
-        yield "dy is averaged over the map", g.given, g.right_for(mean)
+        yield Claim("any.dy-mixed", "dy is averaged over the map", given, rule(mean))
 
 
 def of_places(g: Gradient) -> Claims:
     """Yield the right numbers, but not everywhere, or mixed."""
-    right = g.right
+    right, given = g.right, g.given
     for axis, letter in enumerate(g.axes):
+        if right.shape[axis] == 1:
+            continue
         for what, change in (("averaged", right.mean), ("summed", right.sum)):
             mixed = np.broadcast_to(change(axis=axis, keepdims=True), right.shape)
             often = " too often" if what == "summed" else ""
-            yield f"it is {what} over {letter}{often}", g.given, mixed
+            yield Claim(f"any.{what}", f"it is {what} over {letter}{often}", given, mixed)
         first = np.broadcast_to(right.take([0], axis=axis), right.shape)
-        yield f"the first of {letter} is used for all", g.given, first
+        yield Claim("any.first-for-all", f"the first of {letter} is used for all", given, first)
         for k, what in ((0, "first"), (-1, "last")):
             alone = np.zeros_like(right)
             at: Any = (*(slice(None),) * axis, k)
             alone[at] = right[at]
             name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter}"
-            yield f"only {name} counts: it is not spread over {letter}", g.given, alone
-            yield f"only {name} counts", g.given, alone * right.shape[axis]
-            yield f"{name} is left out", g.given, right - alone
+            spread = f"only {name} counts: it is not spread over {letter}"
+            yield Claim("any.part", spread, given, alone)
+            yield Claim("any.part", f"only {name} counts", given, alone * right.shape[axis])
+            yield Claim("any.left-out", f"{name} is left out", given, right - alone)
     if right.ndim == 4:
         _, _, height, width = right.shape
         for h, w in ((0, 0), (-1, -1), (height // 2, width // 2)):
             alone = np.zeros_like(right)
             alone[..., h, w] = right[..., h, w]
-            yield "only one pixel counts", g.given, alone
-            yield "only one pixel counts", g.given, alone * height * width
+            yield Claim("any.one-pixel", "only one pixel counts", given, alone)
+            yield Claim("any.one-pixel", "only one pixel counts", given, alone * height * width)
 
 
 def of_order(g: Gradient) -> Claims:
     """Yield the right numbers in the wrong order."""
-    right, identity = g.right, tuple(range(g.right.ndim))
+    right, given, identity = g.right, g.given, tuple(range(g.right.ndim))
     for order in permutations(identity):
         turned = right.transpose(order)
         if order != identity and turned.shape == right.shape:
-            moved = " and ".join(g.axes[k] for k in identity if order[k] != k)
-            words = "it is transposed" if right.ndim == 2 else f"its axes {moved} are swapped"
-            yield words, g.given, turned
+            words = f"its axes {g.letters(tuple(k for k in identity if order[k] != k))} are swapped"
+            words = "it is transposed" if right.ndim == 2 else words
+            yield Claim("any.transposed", words, given, turned)
     pairs = [axes for count in (1, 2) for axes in combinations(identity, count)]
     for axes in pairs:
-        letters = " and ".join(g.axes[k] for k in axes)
-        yield f"it is flipped along {letters}", g.given, np.flip(right, axes)
+        words = f"it is flipped along {g.letters(axes)}"
+        yield Claim("any.flipped", words, given, np.flip(right, axes))
     for axes in pairs:
-        letters = " and ".join(g.axes[k] for k in axes)
+        words = f"it is shifted by one along {g.letters(axes)}"
         for steps in product((1, -1), repeat=len(axes)):
             rolled = np.roll(right, steps, axes)
-            yield f"it is shifted by one along {letters}", g.given, rolled
+            yield Claim("any.shifted", words, given, rolled)
             filled = rolled.copy()
             for axis, step in zip(axes, steps, strict=True):
                 filled[(*(slice(None),) * axis, 0 if step == 1 else -1)] = 0
-            yield f"it is shifted by one along {letters}", g.given, filled
+            yield Claim("any.shifted", words, given, filled)
     yield from sum_of_dy(g)
 
 
 def of_values(g: Gradient) -> Claims:
     """Yield what lay at hand in place of the derivative, as a factor, or as a further term."""
-    right, dy, arg, name = g.right, g.dy, g.arg, g.name
-    others = {n: a for n, a in zip(g.sample.names, g.sample.arrays(), strict=True) if n != name}
+    right, given, dy, arg, name = g.right, g.given, g.dy, g.arg, g.name
+    arrays = dict(zip(g.look.names, g.look.run.arrays, strict=True))
+    others = {n: a for n, a in arrays.items() if n != name}
     for word, value in {name: arg, "y": g.y, **others}.items():
         if (a := _spread(value, right)) is not None:
-            yield f"a factor {word} too much", g.given, right * a
-            yield f"divided by {word} where it should be multiplied by it", g.given, right / a**2
-            yield f"the factor {word} is missing", g.given * a, right
+            yield Claim("any.factor-value", f"a factor {word} too much", given, right * a)
+            words = f"divided by {word} where it should be multiplied by it"
+            yield Claim("any.divided", words, given, right / a**2)
+            yield Claim("any.value-missing", f"the factor {word} is missing", given * a, right)
     if dy.shape == right.shape:
         for word, value in {"y": g.y, name: arg}.items():
-            yield f"{word} in place of the derivative", g.given, value * dy
-            yield f"{word} in place of the gradient: dy is ignored", g.given, value
-        yield "the derivative is missing: it is dy", g.given, dy
-        yield "it is masked by the sign of dy", g.given, np.where(dy > 0, right, 0)
-        yield "it is masked by the sign of y: a mask too much", g.given, np.where(g.y > 0, right, 0)
-        yield "dy is multiplied to it once more", g.given, dy * right
-        yield "y - dy in place of the gradient", g.given, g.y - dy
-        yield "dy is missing: the path of a shortcut", g.given, right - dy
-        yield "dy is added: as for the shortcut of a residual block", g.given, right + dy
+            words = f"{word} in place of the derivative"
+            yield Claim("any.value-for-derivative", words, given, value * dy)
+            words = f"{word} in place of the gradient: dy is ignored"
+            yield Claim("any.value-for-gradient", words, given, value)
+        masked, right_masked = np.where(dy > 0, right, 0), np.where(g.y > 0, right, 0)
+        words = "the derivative is missing: it is dy"
+        yield Claim("any.derivative-missing", words, given, dy)
+        yield Claim("any.masked-by-dy", "it is masked by the sign of dy", given, masked)
+        words = "it is masked by the sign of y: a mask too much"
+        yield Claim("any.masked-by-y", words, given, right_masked)
+        yield Claim("any.dy-twice", "dy is multiplied to it once more", given, dy * right)
+        yield Claim("any.y-minus-dy", "y - dy in place of the gradient", given, g.y - dy)
+        words = "dy is missing: the path of a shortcut"
+        yield Claim("any.shortcut-missing", words, given, right - dy)
+        words = "dy is added: as for the shortcut of a residual block"
+        yield Claim("any.shortcut-added", words, given, right + dy)
     for other in others:
-        wanted = g.sample.right(g.sample.names.index(other))
-        yield f"it is d{other}: two gradients are swapped", g.given, wanted
-    rest, norm = g.given - right, float((arg * arg).sum())
+        wanted = g.look.right(g.look.names.index(other))
+        yield Claim("any.other-gradient", f"it is d{other}", given, wanted)
+    rest, norm = given - right, float((arg * arg).sum())
     share = float((rest * arg).sum()) / norm if norm else 0.0
-    yield f"a term {share:.3g} * {name} too much (weight decay?)", rest, share * arg
+    words = f"a term {share:.3g} * {name} too much (weight decay?)"
+    yield Claim("any.weight-decay", words, rest, share * arg)
     constant = float(rest.mean())
-    yield f"a constant {constant:.3g} is added to it", rest, np.full_like(rest, constant)
-    ordered = np.sort(np.ravel(right)), np.sort(np.ravel(g.given))
-    yield "the order of the entries is wrong: the numbers are right", *ordered
-    yield "it is clipped to -1 ... 1", g.given, np.clip(right, -1, 1)
-    yield "it is normalised to length 1", g.given, right / max(float(np.linalg.norm(right)), 1e-300)
+    words = f"a constant {constant:.3g} is added to it"
+    yield Claim("any.constant-added", words, rest, np.full_like(rest, constant))
+    if right.size > 1:
+        ordered = np.sort(np.ravel(right)), np.sort(np.ravel(given))
+        words = "the order of the entries is wrong: the numbers are right"
+        yield Claim("any.entries-reordered", words, *ordered)
+        length = max(float(np.linalg.norm(right)), 1e-300)
+        yield Claim("any.normalised", "it is normalised to length 1", given, right / length)
+    yield Claim("any.clipped", "it is clipped to -1 ... 1", given, np.clip(right, -1, 1))
 
 
 def _spread(a: Array, like: Array) -> Array | None:

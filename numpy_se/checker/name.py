@@ -1,0 +1,280 @@
+"""From wrong gradients to the mistake behind them, as far as the numbers tell.
+
+Arguments of several sizes are drawn, and what ``claims`` and ``mistakes`` say is held against
+what backward gives. A claim that holds at all sizes is what the mistake is consistent with. The
+numbers cannot tell more: two mistakes may give the same gradient. The first that fits is told, in
+this order:
+
+1. the gradients are right, and in the wrong order;
+2. a gradient is right but for its last digits;
+3. a plain claim about one gradient: a factor, a sum, an axis, a part of ``dy``;
+4. a mistake that is known in this operation and explains all gradients, or else each one;
+5. any other claim about one gradient;
+6. the gradient is not linear in ``dy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import islice, permutations
+from typing import Any
+
+import numpy as np
+
+from numpy_se.checker.case import Case, forward_runs, other_sizes, related
+from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple
+from numpy_se.checker.findings import Cause, Finding, Kind
+from numpy_se.checker.look import Look, look
+from numpy_se.checker.properties import nonlinear
+from numpy_se.checker.run import gradients, is_float, takes
+from numpy_se.checker.slopes import SMALL_STEP, Op, measure
+from numpy_se.contract import Array
+
+FEW = 24  # entries of a large gradient
+WIDE = 6.0  # magnitude of the values of one probe: past a clip, and not far into saturation
+LIKELY = 400  # orders of the gradients that are tried
+
+
+def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
+    """Look for the causes of what is wrong at a look."""
+    runs = partial(_backward_runs if first.well_shaped else forward_runs, op)
+    case = related(first.case, runs)
+    probes = list(_probes(op, case, first, runs))
+    wrong = {f.subject: f for found in (*probes, first) for f in found.wrong}
+    wrong = {name: wrong[f"d{name}"] for name in first.names if f"d{name}" in wrong}
+    if not wrong:
+        return ()
+    if not probes:
+        return tuple(_constant(op, first, name, f) for name, f in wrong.items())
+    causes = tuple(_Search(op, probes, wrong).causes())
+    if case.fixed and not all(cause.code for cause in causes):
+        # the sizes may be part of the operation, and backward right at no others
+        own: list[Look | None] = [p for p in probes if p.case.sizes == first.case.sizes]
+        own += [_redraw(op, first.case, seed) for seed in (7, 8)]
+        telling = [p for p in own if p and p.complete]
+        if len(telling) > 1:
+            again = tuple(_Search(op, telling, wrong).causes())
+            return again if sum(bool(c.code) for c in again) else causes
+    return causes
+
+
+def _backward_runs(op: Op, case: Case) -> bool:
+    """Tell whether backward gives gradients of the right shapes at these sizes."""
+    args = case.draw(np.random.default_rng(0))
+    try:
+        y = op(*args)[0]
+        grads = gradients(op, args, np.ones(np.shape(y)))
+    except Exception:  # these sizes are not for this operation
+        return False
+    return [np.shape(g) for g in grads] == [a.shape for a in args if is_float(a)]
+
+
+def _probes(op: Op, case: Case, first: Look, runs: Callable[[Case], bool]) -> Iterator[Look]:
+    """The first look and others, of other sizes, as far as every entry can be measured.
+
+    A forward pass with ``squeeze()`` drops the axes of size 1. What it gives without them is left
+    out, as the axes of its output would not correspond.
+    """
+    if first.run.grads:
+        if first.complete:
+            yield Look(**{**vars(first), "case": case})
+        others: list[Case] = list(other_sizes(case, runs, np.random.default_rng(0), 3))
+        others += [case] * (3 - len(others))
+    else:  # backward raises: it may run where all sizes are equal
+        others = [case.resized(dict.fromkeys(case.letters, size)) for size in (3, 4)]
+    for number, changed in enumerate(others):
+        found = _redraw(op, changed, number, wide=number == 1)
+        if found and found.complete and found.run.y.ndim == first.run.y.ndim:
+            yield found
+
+
+def _redraw(op: Op, case: Case, seed: int, wide: bool = False) -> Look | None:
+    """Look at arguments that are drawn again, where they are taken."""
+    rng = np.random.default_rng(seed)
+    args = case.draw(rng)
+    if wide and takes(op, larger := case.draw(rng, wide=WIDE)):
+        args = larger
+    try:
+        return look(op, case, args, rng)
+    except Exception:  # they lie outside of the domain
+        return None
+
+
+class _Search:
+    """The probes, and the mistakes that are known in their operation."""
+
+    def __init__(self, op: Op, probes: Sequence[Look], wrong: dict[str, Finding]) -> None:
+        self.op, self.probes, self.wrong = op, probes, wrong
+        self.first = probes[0]
+        self.names = self.first.names
+        self.y_axes = _output_axes(probes)
+
+    def causes(self) -> Iterator[Cause]:
+        """Explain all wrong gradients by one mistake, or else each of them by its own."""
+        titles = tuple(f"d{name}" for name in self.wrong)
+        if order := self.wrong_order():
+            words = f"the gradients are in the wrong order: backward gives {order}"
+            yield Cause("any.wrong-order", titles, words)
+            return
+        own = {name: self.precision(name) or self.claim(name, simple) for name in self.wrong}
+        float64 = [name for name in self.wrong if self.is_float64(name)]
+        if float64 and (len(own) > 1 or not all(own.values())):
+            if cause := self.mistake(float64):
+                yield Cause(cause[0], titles, cause[1])
+                return
+            for name in float64:
+                own[name] = (
+                    own[name]
+                    or self.mistake([name], only=name)
+                    or self.claim(name, generic)
+                    or self.nonlinearity(name)
+                )
+        for cause in dict.fromkeys(filter(None, own.values())):
+            yield Cause(cause[0], tuple(f"d{n}" for n in own if own[n] == cause), cause[1])
+        for name, cause in own.items():
+            if not cause:
+                where = places([self.gradient(probe, name) for probe in self.probes])
+                yield Cause("", (f"d{name}",), where)
+
+    def gradient(self, probe: Look, name: str) -> Gradient:
+        return Gradient(probe, self.names.index(name), self.y_axes)
+
+    def is_float64(self, name: str) -> bool:
+        """Tell whether a gradient is float64 at every probe. Otherwise its dtype is the mistake."""
+        number = self.names.index(name)
+        return all(probe.run.grads[number].dtype == np.float64 for probe in self.probes)
+
+    def precision(self, name: str) -> tuple[str, str] | None:
+        """Say that a gradient is right, but for its last digits, or nothing."""
+        number = self.names.index(name)
+        if not self.is_float64(name):
+            return None
+        shown = False
+        for probe in self.probes:
+            given, right = probe.run.grads[number], probe.right(number)
+            if not holds(given, right):
+                return None
+            both_signs = (given < right).any() and (given > right).any()  # no constant is added
+            shown |= bool(both_signs) and any(f.subject == f"d{name}" for f in probe.wrong)
+        words = "only its last digits are wrong, as if it was computed in float32"
+        return ("any.float32", words) if shown else None
+
+    def wrong_order(self) -> str:
+        """Name the gradients in the order in which backward gives them, if it is a wrong one."""
+        for order in islice(permutations(range(len(self.names))), 1, LIKELY):
+            if all(
+                holds(probe.run.grads[place], probe.right(number))
+                for probe in self.probes
+                for place, number in enumerate(order)
+            ):
+                return ", ".join(f"d{self.names[number]}" for number in order)
+        return ""
+
+    def claim(
+        self, name: str, claims: Callable[[Gradient], Claims]
+    ) -> tuple[str, str] | None:
+        """The first claim about one gradient that holds at every probe where it is wrong."""
+        holding: dict[tuple[str, str], None] | None = None
+        for probe in self.probes:
+            g = self.gradient(probe, name)
+            if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
+                return None
+            if holds(g.given, g.right):
+                continue
+            found = dict.fromkeys((c.code, c.text) for c in claims(g) if holds(c.left, c.right))
+            holding = found if holding is None else {c: None for c in holding if c in found}
+        return next(iter(holding or {}), None)
+
+    def mistake(self, names: Sequence[str], only: str = "") -> tuple[str, str] | None:
+        """A mistake known in this operation that predicts all gradients, or ``only`` one.
+
+        It must do so at every probe.
+        """
+        left: dict[tuple[str, str], None] | None = None
+        for probe, suspects in zip(self.probes, self.suspects, strict=True):
+            fitting: dict[tuple[str, str], None] = {}
+            for suspect in suspects:
+                key = suspect.code, suspect.text
+                if (left is None or key in left) and key not in fitting:
+                    predicted = suspect.predict(probe.run.dy)
+                    if predicted is not None and self._fits(probe, predicted, only):
+                        fitting[key] = None
+            left = fitting if left is None else {key: None for key in left if key in fitting}
+            if not left:
+                return None
+        return next(iter(left or {}), None)
+
+    @cached_property
+    def suspects(self) -> list[list[Any]]:
+        """For each probe, the mistakes that are known in the operation."""
+        from numpy_se.checker.mistakes import recognise
+
+        known = recognise(self.first.run.args, self.first.run.y)
+        if known is None:
+            return [[] for _ in self.probes]
+        return [
+            list(known.suspects(probe.run.args, probe.case.names, probe.case.sizes))
+            for probe in self.probes
+        ]
+
+    def _fits(self, probe: Look, predicted: dict[int, Array], only: str) -> bool:
+        """Tell whether a mistake predicts the gradients at a probe: all of them, or ``only`` one."""
+        floats = [i for i, a in enumerate(probe.run.args) if is_float(a)]
+        told = False
+        for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True)):
+            if name != (only or name):
+                continue
+            right = probe.right(number)
+            wanted = predicted.get(floats[number], right)
+            if not holds(given, wanted):
+                return False
+            told |= not holds(right, wanted) or holds(given, right)
+        return told
+
+    def nonlinearity(self, name: str) -> tuple[str, str] | None:
+        """Say how a gradient is not linear in dy, or nothing."""
+        code, how = nonlinear(self.op, self.first.run)[self.names.index(name)]
+        return (code, f"it is {how}") if how else None
+
+
+def _constant(op: Op, first: Look, name: str, finding: Finding) -> Cause:
+    """Say by which constant a large gradient is wrong, from some of its entries, or nothing."""
+    title, number = (f"d{name}",), first.names.index(name)
+    if finding.kind is not Kind.VALUE:
+        return Cause("", title, "")
+    place = [i for i, a in enumerate(first.run.args) if is_float(a)][number]
+    given = first.run.grads[number]
+    entries = np.random.default_rng(0).choice(given.size, min(given.size, FEW))
+    directions = [np.zeros_like(given) for _ in entries]
+    for direction, entry in zip(directions, entries, strict=True):
+        direction.flat[entry] = 1
+    slopes = measure(op, first.run.args, place, directions, SMALL_STEP)
+    right, some = slopes.along(first.run.dy), given.flat[entries]
+    factor = float(some @ right) / max(float(right @ right), 1e-300)
+    far = np.abs(some - factor * right).max() > 1e-4 * np.abs(right).max()
+    if far or abs(factor - 1) < 1e-4 or len(set(entries.tolist())) < 4:
+        return Cause("", title, "")  # the wrong entries are others
+    if abs(factor) < 1e-4:
+        return Cause("any.zero", title, "it is zero")
+    if abs(factor + 1) < 1e-4:
+        return Cause("any.sign", title, "the sign is wrong")
+    return Cause("any.factor", title, f"it is {factor:.4g} times the right one")
+
+
+def _output_axes(probes: Sequence[Look]) -> tuple[str, ...]:
+    """The letters of the axes of the output: those that have its size at every probe."""
+    y = probes[0].run.y
+    letters: list[str] = []
+    for k in range(y.ndim):
+        fitting = (
+            axis
+            for axis in probes[0].case.sizes
+            if axis not in letters
+            and all(probe.case.sizes.get(axis) == probe.run.y.shape[k] for probe in probes)
+        )
+        letters.append(next(fitting, f"axis {k} of y"))
+    maps = (axes for axes in probes[0].case.axes if len(axes) == 4)
+    if y.ndim == 4 and tuple(letters[2:]) != next(maps, ())[2:]:
+        letters[2:] = ["OH", "OW"]
+    return tuple(letters)

@@ -1,0 +1,272 @@
+"""The registry of mistakes: every entry is a mistake, is said in words, and is carried through."""
+
+import re
+import time
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numpy_se as se
+from numpy_se.checker.mistakes import Layout, block, recognise
+from numpy_se.checker.mistakes.registry import BACKWARD, FORWARD, KNOWN, Known, parameters, plain
+
+SIZES = {"N": 5, "C": 7, "H": 4, "W": 6, "R": 3, "I": 7, "O": 3, "F": 3, "KH": 3, "KW": 2, "K": 7}
+SQUARE = {**dict.fromkeys(SIZES, 5), "KH": 3, "KW": 3}
+NO_MISTAKE = 1e-9
+LATER = r"\.factor$|^[^:]*-for-\w+$"
+# Some blocks, in which each squeeze, activation and gate occurs.
+BLOCKS = [
+    (se.global_avg_pool, se.relu, se.sigmoid),
+    (se.global_max_pool, se.silu, se.hard_sigmoid),
+    (se.global_max_pool, se.relu, se.tanh),
+    (se.global_avg_pool, se.silu, se.relu),
+]
+# A factor s or s (1 - s) may be counted to either stage, and the largest entry of x is z.
+EQUAL = [
+    {
+        "in the gate: the derivative of the sigmoid is applied twice",
+        "in the scale: a factor s (1 - s) too much: the derivative of the sigmoid",
+    },
+    {"in the gate: s in place of the mask", "in the scale: y in place of x"},
+    {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
+]
+
+
+def chains() -> list[Known]:
+    blocks = [make(*ops) for ops in BLOCKS for make in (block.squeeze_excite, block.excitation)]
+    return [Known(c) for c in (*blocks, *(block.excite(*ops[1:]) for ops in BLOCKS))]
+
+
+def primitives() -> list[Known]:
+    """Each once, with options that matter."""
+    wanted = {"stride": 2, "padding": 1, "size": 3, "eps": 0.1}
+    found: dict[Any, Known] = {}
+    for known in KNOWN:
+        function, options = plain(known.op)
+        if function in BACKWARD and options.items() <= wanted.items():
+            found.setdefault(function, known)
+    return list(found.values())
+
+
+def axes_of(op: Any) -> list[list[str]]:
+    """The axes of the arguments of an operation or of a chain."""
+    function, _ = plain(op)
+    signature = getattr(function, "signature", "N C H W, R C, C R, R, C -> ")
+    if getattr(function, "code", "") == "excite":
+        signature = signature.replace(" H W", "")
+    terms = [term.split() for term in signature.split("->")[0].split(",")]
+    return [["N", "C"] if term == ["..."] else term for term in terms]
+
+
+def draw(op: Any, sizes: dict[str, int], seed: int, lattice: bool = False) -> tuple[Any, ...]:
+    """Random arguments; on a lattice there are ties. A variance is positive."""
+    rng = np.random.default_rng(seed)
+    args = []
+    for name, axes in zip(parameters(op), axes_of(op), strict=True):
+        if axes[0] == "int":
+            args.append(rng.integers(0, sizes["K"], sizes["N"]))
+        else:
+            a = rng.standard_normal([sizes[axis] for axis in axes]) * (0.5 if args else 3)
+            a = np.round(2 * a) / 2 if lattice else a
+            if axes[2:] == ["H", "W"]:  # a maximum may be negative, too
+                a += 3 * rng.standard_normal((*a.shape[:2], 1, 1))
+            args.append(np.abs(a) + 0.1 if name == "variance" else a)
+    return tuple(args)
+
+
+class Look:
+    """An operation at some arguments: its right gradients, and the suspects."""
+
+    def __init__(self, known: Known, sizes: dict[str, int], seed: int, lattice: bool = False):
+        self.known, self.args = known, draw(known.op, sizes, seed, lattice)
+        letters = {axis for axes in axes_of(known.op) for axis in axes} - {"int"}
+        self.sizes = {letter: size for letter, size in sizes.items() if letter in letters}
+        self.y, backward = known.op(*self.args)
+        self.dy = np.random.default_rng(seed + 100).standard_normal(np.shape(self.y))
+        grads = backward(self.dy)
+        self.right = dict(enumerate(grads if isinstance(grads, tuple) else (grads,)))
+
+    def suspects(self) -> Iterator[tuple[str, str, Any]]:
+        """Single mistakes, and what they lead to."""
+        for suspect in self.known.suspects(self.args, parameters(self.known.op), self.sizes):
+            if "+" in suspect.code:  # pairs come last
+                return
+            yield suspect.code, suspect.text, suspect.predict(self.dy)
+
+    def outputs(self) -> Iterator[tuple[str, str, Any]]:
+        for code, text, predict in self.known.outputs(self.args, parameters(self.known.op)):
+            yield code, text, predict()
+
+    def error(self, wrong: dict[int, Any]) -> float:
+        return max(np.abs(a - self.right[k]).max() for k, a in wrong.items())
+
+
+def title(known: Known) -> str:
+    function, _ = plain(known.op)
+    stages = getattr(function, "stages", ())
+    return "-".join([function.__name__, *(stage.op.__name__ for stage in stages)])
+
+
+CASES = [*primitives(), *chains()]
+FAMILIES = list(dict.fromkeys(plain(known.op)[0].__name__ for known in CASES))
+
+
+def family(name: str) -> list[Known]:
+    return [known for known in CASES if plain(known.op)[0].__name__ == name]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_mistake_differs_somewhere_and_is_said_in_words(name: str) -> None:
+    """What never differs from the right gradient is no mistake."""
+    largest: dict[tuple[str, str], float] = {}
+    for known in family(name):
+        for look in (Look(known, SIZES, 0), Look(known, SQUARE, 0), Look(known, SIZES, 0, True)):
+            for code, text, wrong in look.suspects():
+                assert re.fullmatch(r"[a-z0-9.:-]+", code), code
+                assert re.fullmatch("[^{}]+", text), text
+                key = code, "" if code.endswith(".factor") else text
+                largest.setdefault(key, 0)
+                if wrong is not None:
+                    assert all(a.shape == look.args[k].shape for k, a in wrong.items()), code
+                    largest[key] = max(largest[key], look.error(wrong))
+    assert largest
+    assert not [key for key, size in largest.items() if size < NO_MISTAKE]
+
+
+@pytest.mark.parametrize("sizes", [SIZES, SQUARE], ids=["sizes differ", "square"])
+@pytest.mark.parametrize("known", CASES, ids=title)
+def test_no_two_texts_for_one_prediction(known: Known, sizes: dict[str, int]) -> None:
+    """Two sizes may be equal, and what is put in place of a value may have its sign."""
+    found: list[dict[str, float]] = []
+    for seed in (1, 2):
+        look = Look(known, sizes, seed)
+        directions = {k: np.random.default_rng(k).random(a.shape) for k, a in look.right.items()}
+        found.append({})
+        for code, text, wrong in look.suspects():
+            if wrong and not re.search(LATER, code) and NO_MISTAKE < look.error(wrong) < np.inf:
+                grads = {**look.right, **wrong}
+                found[-1][text] = sum(float((directions[k] * a).sum()) for k, a in grads.items())
+    texts = sorted(set(found[0]) & set(found[1]))
+    keys = np.array([[some[text] for text in texts] for some in found])  # (2, texts)
+    for k, text in enumerate(texts):
+        close = np.isclose(keys[:, k, None], keys, rtol=1e-10, atol=0).all(axis=0)
+        same = {texts[i] for i in np.flatnonzero(close)}
+        assert same == {text} or any(same <= equal for equal in EQUAL), same
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_wrong_forward_passes_differ(name: str) -> None:
+    largest: dict[str, float] = {}
+    for known in family(name):
+        for look in (Look(known, SIZES, 2), Look(known, SQUARE, 2)):
+            for code, text, wrong in look.outputs():
+                assert re.fullmatch(r"[a-z0-9.:-]+", code), code
+                assert re.fullmatch("[^{}]+", text), text
+                if wrong is None and ":" in code:  # a stage, which is looked at by itself
+                    continue
+                largest.setdefault(text, 0)
+                if wrong is not None:
+                    same = wrong.shape == np.shape(look.y)
+                    error = np.nan_to_num(np.abs(wrong - look.y), nan=1).max() if same else 1
+                    largest[text] = max(largest[text], error)
+    assert largest
+    assert not [text for text, size in largest.items() if size < NO_MISTAKE]
+
+
+def test_an_id_belongs_to_one_operation() -> None:
+    families: dict[str, Any] = {}
+    for registry in (BACKWARD, FORWARD):
+        for op, entries in registry.items():
+            for entry in entries:
+                assert families.setdefault(entry.code, op) is op
+                assert entry.code.startswith(op.__name__.replace("_", "-"))
+                assert (".forward." in entry.code) == (registry is FORWARD)
+
+
+def test_the_chain_is_the_block() -> None:
+    """For every part, squeeze and gate, with ReLU inside."""
+    rng = np.random.default_rng(3)
+    for squeeze, gate in product(block.SQUEEZES, block.GATES):
+        options = {"squeeze": squeeze, "gate": gate}
+        for chain, op, keys in [
+            (block.squeeze_excite(squeeze, se.relu, gate), se.squeeze_excite, options),
+            (block.excitation(squeeze, se.relu, gate), se.excitation, options),
+            (block.excite(se.relu, gate), se.excite, {"gate": gate}),
+        ]:
+            for count in (3, 5):
+                args = draw(chain, SIZES, 3)[:count]
+                (y, backward), (y2, backward2) = chain(*args), op(*args, **keys)
+                dy = rng.standard_normal(y.shape)
+                np.testing.assert_allclose(y, y2, rtol=1e-12)
+                for a, b in zip(backward(dy), backward2(dy), strict=True):
+                    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
+AXES = {"NCHW": (3, 5, 4, 7), "NHWC": (3, 4, 7, 5), "NCL": (3, 5, 7), "NLC": (3, 7, 5)}
+AXES |= {"NCDHW": (3, 5, 2, 4, 7), "NDHWC": (3, 2, 4, 7, 5)}
+
+
+def arranged(layout: Layout, seed: int) -> tuple[Any, ...]:
+    """Arguments of a block in a layout."""
+    rng = np.random.default_rng(seed)
+    weights = [rng.standard_normal(size) for size in ((2, 5), (5, 2), (2,), (5,))]
+    ours = [rng.standard_normal(AXES[layout.axes]), *weights]
+    theirs: list[Any] = [None] * 5
+    for k, place in enumerate(layout.places(5)):
+        theirs[place] = ours[k].T.copy() if k in layout.transposed else ours[k]
+    return tuple(theirs)
+
+
+@pytest.mark.parametrize("layout", block._layouts(*AXES), ids=str)
+def test_layouts_round_trip_and_are_recognised(layout: Layout) -> None:
+    args = arranged(layout, 4)
+    back = layout.theirs(dict(enumerate(layout.ours(args))), args)
+    for k, a in enumerate(args):
+        np.testing.assert_array_equal(back[k], a)
+    for op in (block.squeeze_excite, block.excitation):
+        chain = op(se.global_max_pool, se.silu, se.hard_sigmoid)
+        found = recognise(args, Known(chain, layout).output(args))
+        assert found is not None
+        assert found.layout == layout
+        assert [s.op for s in plain(found.op)[0].stages] == [s.op for s in chain.stages]
+
+
+@pytest.mark.parametrize("known", CASES, ids=title)
+def test_every_operation_is_recognised(known: Known) -> None:
+    args = draw(known.op, SIZES, 5)
+    found = recognise(args, known.output(args))
+    assert found is not None
+    if hasattr(plain(known.op)[0], "stages"):
+        assert title(found) == title(known)
+    else:
+        assert plain(found.op) == plain(known.op)
+
+
+def test_what_is_not_known_is_not_recognised_and_takes_no_time() -> None:
+    x = np.random.default_rng(6).standard_normal((3, 5))
+    assert recognise((x,), np.logaddexp(0, x)) is None
+    args = arranged(Layout("NCHW"), 6)
+    start = time.perf_counter()
+    assert recognise(args, args[0] + 1) is None
+    assert time.perf_counter() - start < 0.5  # about 0.05, on an idle machine
+
+
+def test_the_squeeze_path_is_missed_in_channels_last() -> None:
+    layout = Layout("NHWC")
+    args = arranged(layout, 7)
+    x, w1, w2, b1, b2 = args
+    y, _ = se.squeeze_excite(np.moveaxis(x, 3, 1), w1, w2, b1, b2)
+    s, _ = se.excitation(np.moveaxis(x, 3, 1), w1, w2, b1, b2)
+    found = recognise(args, np.moveaxis(y, 1, 3))
+    assert found is not None
+    dy = np.random.default_rng(8).standard_normal(x.shape)
+    wrong_dx = dy * s[:, None, None, :]
+    suspects = found.suspects(args, ("x", "w1", "w2", "b1", "b2"), SIZES)
+    missing = next(s for s in suspects if s.code == "se.squeeze-path")
+    assert missing.text == "the squeeze path is missing: x feeds both the squeeze and the scale"
+    np.testing.assert_allclose(missing.predict(dy)[0], wrong_dx, rtol=1e-12)
+    right_dx = found.op(*layout.ours(args))[1](layout.map_in(dy))[0]
+    assert np.abs(layout.map_out(right_dx, x.shape) - wrong_dx).max() > 1e-3
