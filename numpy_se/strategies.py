@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray
 from numpy_se.checker import gradcheck
+from numpy_se.contract import Array, IntArray
 
 try:
     from hypothesis import assume, given, settings

@@ -25,7 +25,6 @@ OTHERS = (4, 3, 5, 2, 6, 7)  # sizes for letters of no fixed meaning
 TRIES = 20  # draws of sizes
 LARGE = 17
 WIDEST = (300.0, 30.0, 8.0)  # magnitudes of wide values, the first that the operation takes
-MOST_DOMAINS = 3  # arguments that get a domain of their own
 MOST_TIES = 60  # matrices with ties
 
 # How to draw the float arguments of an operation that does not take all numbers.
@@ -150,8 +149,12 @@ def from_arrays(names: Sequence[str] | None, op: Op, args: tuple[Any, ...]) -> C
 def _domain_of(a: Array) -> str:
     if a.size < 2 or (a < 0).any():
         return "float"
-    return "between 0 and 1" if a.max() < 1 and a.min() > 0 else "positive" if a.min() > 0 else (
-        "float"
+    return (
+        "between 0 and 1"
+        if a.max() < 1 and a.min() > 0
+        else "positive"
+        if a.min() > 0
+        else ("float")
     )
 
 
@@ -205,15 +208,18 @@ def in_domain(op: Op, case: Case) -> Case:
 
     if runs(case):
         return case
-    floats = [i for i, kind in enumerate(case.kinds) if kind == "float"][:MOST_DOMAINS]
-    choices = sorted(
-        product(DOMAINS, repeat=len(floats)), key=lambda c: (len(c) - c.count("float"), len({*c}))
-    )
-    for domains in choices:
-        kinds = list(case.kinds)
-        for i, domain in zip(floats, domains, strict=True):
-            kinds[i] = domain
-        if runs(changed := replace(case, kinds=tuple(kinds))):
+    floats = [i for i, kind in enumerate(case.kinds) if kind == "float"]
+    smaller = list(DOMAINS)[1:]
+    choices = [
+        zip(chosen, domains, strict=True)
+        for count in (1, 2)
+        for chosen in combinations(floats, count)
+        for domains in sorted(product(smaller, repeat=count), key=lambda c: len({*c}))
+    ]
+    choices += [zip(floats, [domain] * len(floats), strict=True) for domain in smaller]
+    for choice in choices:
+        kinds = dict(enumerate(case.kinds)) | dict(choice)
+        if runs(changed := replace(case, kinds=tuple(kinds.values()))):
             return changed
     return case
 

@@ -13,7 +13,6 @@ from numpy_se.checker.adapt import explain
 from numpy_se.checker.case import (
     LARGE,
     Case,
-    Shapes,
     at_kinks,
     equal_by_need,
     first_case,
@@ -35,7 +34,8 @@ from numpy_se.checker.properties import (
 )
 from numpy_se.checker.report import GradientReport
 from numpy_se.checker.run import copies, is_float, takes
-from numpy_se.checker.slopes import Op, quiet
+from numpy_se.checker.shapes import Shapes
+from numpy_se.checker.slopes import Op, quiet, spread
 from numpy_se.checker.words import in_short
 from numpy_se.contract import check_count
 
@@ -108,7 +108,9 @@ def _refuse(names: tuple[str, ...], args: tuple[Any, ...]) -> None:
         raise TypeError("gradcheck: no argument is a float64 array")
 
 
-def _at_given(op: Op, case: Case, args: tuple[Any, ...], rng: np.random.Generator) -> Iterator[Step]:
+def _at_given(
+    op: Op, case: Case, args: tuple[Any, ...], rng: np.random.Generator
+) -> Iterator[Step]:
     """Check at the arguments, beside them, and where they are moved to kinks."""
     first = look(op, case, args, rng)
     yield from _properties(op, first)
@@ -136,11 +138,14 @@ def _at_drawn(op: Op, case: Case, rng: np.random.Generator) -> Iterator[Step]:
         yield look(op, changed, _telling_draw(op, changed, rng), rng)
     for changed in single_sizes(case, runs):
         args = _telling_draw(op, changed, rng)
-        yield from _chosen(op, changed, args, rng, "an axis has length 1", may_raise=False)
+        short = {"may_raise": False, "coarse": True}
+        yield from _chosen(op, changed, args, rng, "an axis has length 1", **short)
     for changed in (case, *single_sizes(case, runs, LARGE)):
         if (wide := wide_draw(op, changed, rng)) is not None:
             coarse = changed != case
-            yield from _chosen(op, changed, wide, rng, "values are large", coarse=coarse, like=first)
+            yield from _chosen(
+                op, changed, wide, rng, "values are large", coarse=coarse, like=first
+            )
         if changed != case:
             yield look(op, changed, changed.draw(rng), rng, coarse=True)
     yield from overflow(op, case.names, first.run.args)
@@ -155,8 +160,10 @@ def _properties(op: Op, first: Look) -> Iterator[Step]:
         if not any(first.at_kinks):
             yield from of_float32(op, names, first.run)
     for name in first.silent:
-        yield f"y does not depend on {name} here, so a d{name} that is too large or too small " \
-            "does not show"
+        yield (
+            f"y does not depend on {name} here, so a d{name} that is too large or too small does "
+            "not show"
+        )
 
 
 def _at_ties(op: Op, case: Case, args: tuple[Any, ...], rng: np.random.Generator) -> Iterator[Step]:
@@ -185,8 +192,6 @@ def _chosen(
 
 
 def _moved(a: Any, rng: np.random.Generator) -> Any:
-    from numpy_se.checker.slopes import spread
-
     return np.asarray(a + BESIDE * spread(a) * rng.standard_normal(a.shape))
 
 
@@ -230,7 +235,9 @@ def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
             limits += [note for note in step.run.notes if note not in limits]
             if step.findings:
                 unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
-                return GradientReport.of(op, looks, (unclear,) if unclear else step.findings, limits)
+                return GradientReport.of(
+                    op, looks, (unclear,) if unclear else step.findings, limits
+                )
     return GradientReport.of(op, looks, (), [*limits, *_untried(looks)])
 
 

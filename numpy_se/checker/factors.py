@@ -13,10 +13,9 @@ def factors(sizes: Mapping[str, int]) -> Iterator[tuple[str, float]]:
     yield "2", 2.0
     for letter, size in sizes.items():
         yield letter, float(size)
-    for chosen in combinations(sizes, 2):
-        yield "*".join(chosen), float(np.prod([sizes[letter] for letter in chosen]))
-    for chosen in combinations(sizes, 3):
-        yield "*".join(chosen), float(np.prod([sizes[letter] for letter in chosen]))
+    for count in (2, 3):
+        for chosen in combinations(sizes, count):
+            yield "*".join(chosen), float(np.prod([sizes[letter] for letter in chosen]))
     for letter, size in sizes.items():
         yield f"sqrt({letter})", float(np.sqrt(size))
         yield f"{letter}*{letter}", float(size) ** 2

@@ -50,6 +50,15 @@ class Finding:
     entry: Entry | None = None
     code: str = ""
 
+    def __str__(self) -> str:
+        if self.entry is None:
+            return self.text
+        at = ", ".join(map(str, self.entry.index))
+        return (
+            f"worst entry {self.subject}[{at}]: backward gives {self.entry.given:.9g}, "
+            f"differences give {self.entry.expected:.9g}"
+        )
+
 
 @dataclass(frozen=True)
 class Cause:

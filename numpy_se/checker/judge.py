@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from numpy_se.checker.check import gradcheck
+from numpy_se.checker.findings import Finding
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.shapes import Shapes, parse_shapes
 from numpy_se.checker.target import load, op_of, read_target
@@ -225,8 +226,8 @@ def _check(
         phase.write_text("check")
         failed = "function"
         op, *right = (op_of(*pair, shapes) for pair in zip(found, targets, strict=True))
-        if right and (difference := forward_difference(op, right[0], shapes, seed)):
-            return _other_forward(difference)
+        if right and (finding := forward_difference(op, right[0], shapes, seed)):
+            return _other_forward(finding)
         report = gradcheck(op, shapes=shapes, seed=seed)
         phase.write_text("cause")
         return {**report.to_dict(), "kind": "checked", "text": str(report)}
@@ -234,12 +235,14 @@ def _check(
         return unusable(failed, _plainly(error))
 
 
-def _other_forward(difference: str) -> Report:
-    text = f"{difference}\n  the gradients are not checked"
-    finding = {"kind": "forward", "subject": "y", "text": difference}
-    entry = {"index": None, "given": None, "expected": None}
-    report = _report("wrong", "forward", difference, text)
-    return {**report, "findings": [{**finding, **entry}]}
+def _other_forward(finding: Finding) -> Report:
+    headline = f"{finding.text.rstrip('.')}."
+    report = _report("wrong", "forward", headline, f"{headline}\n  the gradients are not checked")
+    what = {"kind": finding.kind.value, "subject": finding.subject, "text": finding.text}
+    report["findings"] = [{**what, "index": None, "given": None, "expected": None}]
+    if finding.code:
+        report["causes"] = [{"id": finding.code, "gradients": ["y"], "text": finding.text}]
+    return report
 
 
 def _plainly(error: BaseException) -> str:

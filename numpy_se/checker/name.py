@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.checker.case import Case, forward_runs, other_sizes, related
+from numpy_se.checker.case import Case, at_kinks, forward_runs, other_sizes, related
 from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple
 from numpy_se.checker.findings import Cause, Finding, Kind
 from numpy_se.checker.look import Look, look
@@ -51,7 +51,7 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
     if case.fixed and not all(cause.code for cause in causes):
         # the sizes may be part of the operation, and backward right at no others
         own: list[Look | None] = [p for p in probes if p.case.sizes == first.case.sizes]
-        own += [_redraw(op, first.case, seed) for seed in (7, 8)]
+        own += [_redraw(op, first.case, seed, simple=first.simple) for seed in (7, 8)]
         telling = [p for p in own if p and p.complete]
         if len(telling) > 1:
             again = tuple(_Search(op, telling, wrong).causes())
@@ -84,19 +84,21 @@ def _probes(op: Op, case: Case, first: Look, runs: Callable[[Case], bool]) -> It
     else:  # backward raises: it may run where all sizes are equal
         others = [case.resized(dict.fromkeys(case.letters, size)) for size in (3, 4)]
     for number, changed in enumerate(others):
-        found = _redraw(op, changed, number, wide=number == 1)
+        found = _redraw(op, changed, number, wide=number == 1, simple=first.simple)
         if found and found.complete and found.run.y.ndim == first.run.y.ndim:
             yield found
 
 
-def _redraw(op: Op, case: Case, seed: int, wide: bool = False) -> Look | None:
+def _redraw(op: Op, case: Case, seed: int, wide: bool = False, simple: bool = False) -> Look | None:
     """Look at arguments that are drawn again, where they are taken."""
     rng = np.random.default_rng(seed)
     args = case.draw(rng)
     if wide and takes(op, larger := case.draw(rng, wide=WIDE)):
         args = larger
+    if simple:
+        args = at_kinks(args, rng)
     try:
-        return look(op, case, args, rng)
+        return look(op, case, args, rng, simple)
     except Exception:  # they lie outside of the domain
         return None
 
@@ -109,6 +111,10 @@ class _Search:
         self.first = probes[0]
         self.names = self.first.names
         self.y_axes = _output_axes(probes)
+        sizes = [{**p.case.sizes, **dict(zip(self.y_axes, p.run.y.shape, strict=True))}
+                 for p in probes]  # fmt: skip
+        varying = [x for x in sizes[0] if len({own.get(x) for own in sizes}) > 1]
+        self.sizes = [{x: own[x] for x in varying} for own in sizes]
 
     def causes(self) -> Iterator[Cause]:
         """Explain all wrong gradients by one mistake, or else each of them by its own."""
@@ -134,11 +140,12 @@ class _Search:
             yield Cause(cause[0], tuple(f"d{n}" for n in own if own[n] == cause), cause[1])
         for name, cause in own.items():
             if not cause:
-                where = places([self.gradient(probe, name) for probe in self.probes])
+                where = places([self.gradient(k, name) for k in range(len(self.probes))])
                 yield Cause("", (f"d{name}",), where)
 
-    def gradient(self, probe: Look, name: str) -> Gradient:
-        return Gradient(probe, self.names.index(name), self.y_axes)
+    def gradient(self, k: int, name: str) -> Gradient:
+        """The gradient of an argument at a probe."""
+        return Gradient(self.probes[k], self.names.index(name), self.y_axes, self.sizes[k])
 
     def is_float64(self, name: str) -> bool:
         """Tell whether a gradient is float64 at every probe. Otherwise its dtype is the mistake."""
@@ -171,18 +178,19 @@ class _Search:
                 return ", ".join(f"d{self.names[number]}" for number in order)
         return ""
 
-    def claim(
-        self, name: str, claims: Callable[[Gradient], Claims]
-    ) -> tuple[str, str] | None:
+    def claim(self, name: str, claims: Callable[[Gradient], Claims]) -> tuple[str, str] | None:
         """The first claim about one gradient that holds at every probe where it is wrong."""
         holding: dict[tuple[str, str], None] | None = None
-        for probe in self.probes:
-            g = self.gradient(probe, name)
+        if self.first.simple:
+            return None  # at a kink there is no right number to compare with
+        for k, probe in enumerate(self.probes):
+            g = self.gradient(k, name)
             if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
                 return None
-            if holds(g.given, g.right):
-                continue
-            found = dict.fromkeys((c.code, c.text) for c in claims(g) if holds(c.left, c.right))
+            slack = dict(probe.resolution).get(f"d{name}", 0.0)
+            found = dict.fromkeys(
+                (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack + 1e-12)
+            )
             holding = found if holding is None else {c: None for c in holding if c in found}
         return next(iter(holding or {}), None)
 
@@ -210,12 +218,11 @@ class _Search:
         """For each probe, the mistakes that are known in the operation."""
         from numpy_se.checker.mistakes import recognise
 
-        known = recognise(self.first.run.args, self.first.run.y)
-        if known is None:
-            return [[] for _ in self.probes]
+        pairs = [(probe.run.args, probe.run.y) for probe in self.probes]
+        known = recognise(*pairs[0], *pairs[1:])
         return [
-            list(known.suspects(probe.run.args, probe.case.names, probe.case.sizes))
-            for probe in self.probes
+            list(known.suspects(probe.run.args, probe.case.names, sizes)) if known else []
+            for probe, sizes in zip(self.probes, self.sizes, strict=True)
         ]
 
     def _fits(self, probe: Look, predicted: dict[int, Array], only: str) -> bool:

@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, run_op
-from numpy_se.checker.arguments import (
-    Arguments,
-    Shapes,
-    at_large,
+from numpy_se.checker.case import (
+    Case,
+    first_case,
     forward_runs,
     from_shapes,
-    in_domain,
     other_sizes,
+    wide_draw,
 )
-from numpy_se.checker.promises import check_output, copies, in_short
+from numpy_se.checker.findings import Finding, Kind
+from numpy_se.checker.run import check_output, copies
+from numpy_se.checker.shapes import Shapes
 from numpy_se.checker.slopes import Op, quiet
+from numpy_se.checker.words import in_short
+from numpy_se.contract import Array, run_op
+
+Pair = tuple[Case, tuple[Any, ...], Array, Array]  # arguments, the y given, the y wanted
 
 
-def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> str:
-    """Say where the forward pass of ``op`` gives another ``y`` than that of ``right``, or "".
+def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Finding | None:
+    """Say where the forward pass of ``op`` gives another ``y`` than that of ``right``.
 
-    Several sizes are drawn, and larger values. What ``op`` raises at the first sizes comes through.
+    Several sizes are drawn, and values of all magnitudes. The code of the finding is that of a
+    wrong forward pass that is known and gives ``y`` at all of them, or "". What ``op`` raises at
+    the first sizes comes through.
     """
-    rng = np.random.default_rng(seed)
-    runs = partial(forward_runs, right)
     with quiet():
-        first = in_domain(from_shapes(shapes, None, op), runs)
-        for arguments in (first, *other_sizes(first, runs, rng)):
-            drawn = arguments.draw(rng)
-            for args in (drawn, at_large(right, drawn)):
-                try:
-                    y, _ = run_op("gradcheck: op", op, *copies(args))
-                except Exception as error:
-                    if arguments is first:
-                        raise
-                    return f"the forward pass raises {in_short(error)} for {_sizes(arguments)}."
+        pairs: list[Pair] = []
+        for case, args in _arguments(op, right, shapes, seed):
+            try:
+                y, _ = run_op("gradcheck: op", op, *copies(args))
                 check_output(y)
-                wanted, _ = run_op("gradcheck: reference", right, *copies(args))
-                if difference := _difference(np.asarray(y), np.asarray(wanted)):
-                    return f"y is wrong: {difference}."
-    return ""
+            except Exception as error:
+                if not pairs:
+                    raise
+                text = f"the forward pass raises {in_short(error)} for {_sizes(case)}"
+                return Finding(Kind.RAISES, "y", text)
+            wanted, _ = run_op("gradcheck: reference", right, *copies(args))
+            pairs.append((case, args, np.array(y), np.array(wanted)))
+        differences = [_difference(y, wanted) for _, _, y, wanted in pairs]
+        if not any(differences):
+            return None
+        text = f"y is wrong: {next(filter(None, differences))}"
+        code, cause = _cause(pairs)
+        return Finding(Kind.VALUE, "y", f"{text}. Consistent with: {cause}" if code else text,
+                       code=code)  # fmt: skip
+
+
+def _arguments(
+    op: Op, right: Op, shapes: Shapes, seed: int
+) -> Iterator[tuple[Case, tuple[Any, ...]]]:
+    """Draw arguments that the right function takes."""
+    rng = np.random.default_rng(seed)
+    first, _ = first_case(right, from_shapes(shapes, None, op))
+    for case in (first, *other_sizes(first, partial(forward_runs, right), rng)):
+        yield case, case.draw(rng)
+        if (wide := wide_draw(right, case, rng)) is not None:
+            yield case, wide
+
+
+def _cause(pairs: Sequence[Pair]) -> tuple[str, str]:
+    """Find a wrong forward pass of the right operation that gives each y."""
+    from numpy_se.checker.mistakes import recognise
+
+    given = [(args, wanted) for _, args, _, wanted in pairs]
+    known = recognise(*given[0], *given[1:])
+    if known is None:
+        return "", ""
+    left: dict[tuple[str, str], None] | None = None
+    for case, args, y, _ in pairs:
+        found: dict[tuple[str, str], None] = {}
+        for suspect in known.outputs(args, case.names):
+            predicted = suspect.predict()
+            if predicted is not None and not _difference(y, np.asarray(predicted)):
+                found[suspect.code, suspect.text] = None
+        left = found if left is None else {key: None for key in left if key in found}
+    return next(iter(left or {}), ("", ""))
 
 
 def _difference(given: Array, wanted: Array) -> str:
@@ -55,6 +96,6 @@ def _difference(given: Array, wanted: Array) -> str:
     return f"y{list(at) if at else ''} is {given[at]:.6g}; it wants {wanted[at]:.6g}"
 
 
-def _sizes(arguments: Arguments) -> str:
-    pairs = zip(arguments.names, arguments.shapes, strict=True)
+def _sizes(case: Case) -> str:
+    pairs = zip(case.names, case.shapes, strict=True)
     return ", ".join(f"{name} {shape}" for name, shape in pairs)

@@ -151,7 +151,7 @@ class GradientReport:
             lines[0] = f"the gradients agree with differences, but {lines[0]}"
         if any(f.kind is Kind.RAISES for f in self.findings):
             lines = promises + numbers
-        lines += [f"  {_entry_line(f)}" for f in self.wrong if _entry_line(f) + "." not in lines]
+        lines += [f"  {f}" for f in self.wrong if f"{f}." not in lines]
         right = [name for name, state in self.gradients.items() if state == "right"]
         if right and self.wrong:
             lines.append(f"  right: {', '.join(right)}")
@@ -245,17 +245,6 @@ def _cause_line(cause: Cause, wrong: Sequence[Finding]) -> str:
     if found.entry is None:
         return f"{found.text}. Cause unknown: none of the mistakes known here fits."
     return f"{what}{cause.text}. Cause unknown: none of the mistakes known here fits."
-
-
-def _entry_line(finding: Finding) -> str:
-    entry = finding.entry
-    if entry is None:
-        return finding.text
-    at = ", ".join(map(str, entry.index))
-    return (
-        f"worst entry {finding.subject}[{at}]: backward gives {entry.given:.9g}, "
-        f"differences give {entry.expected:.9g}"
-    )
 
 
 def _literal(a: Any) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from numpy_se.contract import Array
 
@@ -51,7 +52,7 @@ class Slopes:
     central: Array
     low: Array
     high: Array
-    kink: Array
+    kink: npt.NDArray[np.bool_]
     noise: Array
     rounding: Array
 
@@ -62,12 +63,15 @@ class Slopes:
 
     def along(self, dy: Array) -> Array:
         """The slope (D,) of L along each direction."""
-        return _times(self.central, dy).sum(axis=1)
+        slope: Array = _times(self.central, dy).sum(axis=1)
+        return slope
 
     def error(self, dy: Array) -> Array:
         """How far from the true slope of L each of these (D,) may lie, away from kinks."""
         noise = np.abs(_times(np.where(self.kink, 0, self.noise), dy)).sum(axis=1)
-        return 10 * noise + np.sqrt((_times(self.rounding, dy) ** 2).sum(axis=1))
+        rounding = np.sqrt((_times(self.rounding, dy) ** 2).sum(axis=1))
+        error: Array = 10 * noise + rounding
+        return error
 
 
 def _times(a: Array, dy: Array) -> Array:
@@ -169,7 +173,9 @@ def measure(
         if not len(again):
             break
         chosen = [directions[i] for i in again]
-        found = _better(found, again, _at_steps(op, args, number, chosen, rung * units[again], y0, rough))
+        found = _better(
+            found, again, _at_steps(op, args, number, chosen, rung * units[again], y0, rough)
+        )
     largest = _largest(found)
     kink = ~(found.noise <= SMOOTH * largest + found.rounding)
     if not kink.any():
@@ -189,7 +195,7 @@ def _unit(a: Array, v: Array) -> float:
     whole = spread(a)
     if np.count_nonzero(v) > 1:
         return whole
-    return min(whole, max(float(np.abs(a[v != 0]).max()), 1e-3 * whole))
+    return min(whole, max(float(np.abs(a[v != 0]).max()), 0.03 * whole))
 
 
 def _largest(slopes: Slopes) -> float:
@@ -239,7 +245,7 @@ def _at_steps(
     return Slopes(central, low, high, jump, noise, rounding)
 
 
-def _better(slopes: Slopes, rows: Array, others: Slopes) -> Slopes:
+def _better(slopes: Slopes, rows: npt.NDArray[np.intp], others: Slopes) -> Slopes:
     """Take from ``others``, measured for some rows, what is known better there."""
     better = others.noise + others.rounding < (slopes.noise + slopes.rounding)[rows]
     better &= (others.central != 0) | (slopes.central[rows] == 0)  # a step that moves nothing

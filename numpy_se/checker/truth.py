@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.checker.run import gradients, is_float, takes
-from numpy_se.checker.slopes import EPS, LADDER, SMALL_STEP, STEP, Op, measure, spread
+from numpy_se.checker.slopes import EPS, SMALL_STEP, STEP, Op, measure, spread
 from numpy_se.contract import Array
 
 NUDGES = (1e-2, 1e-3, 3e-2, 1e-4)  # relative to the spread of an argument
@@ -162,9 +162,7 @@ def legal(line: Line, finest: float, rng: np.random.Generator) -> bool:
     shape, count = np.shape(line.dy), np.size(line.dy)
     slopes = measure(line.op, line.args, line.place, [line.direction], SMALL_STEP)
     for number in range(min(count, MOST_OUTPUTS)):
-        one = np.zeros(count)
-        one[number] = 1
-        one = one.reshape(shape)
+        one = (np.arange(count) == number).astype(float).reshape(shape)
         claimed = line.claimed(one)
         (low,), (high,) = slopes.legal(one)
         slack = finest + float(slopes.error(one)[0])

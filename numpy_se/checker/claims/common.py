@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from numpy_se.checker.look import Look
+from numpy_se.checker.words import listed
 from numpy_se.contract import Array
 
 CLOSE = 1e-6
@@ -31,23 +32,19 @@ Claims: TypeAlias = Iterator[Claim]
 class Gradient:
     """The gradient of one float argument at one look, and what is known around it.
 
-    ``axes`` and ``y_axes`` are the letters of the axes of the argument and of the output.
+    ``axes`` and ``y_axes`` are the letters of the axes of the argument and of the output,
+    ``sizes`` those sizes that differ from look to look: others are numbers like any other.
     """
 
     look: Look
     number: int
     y_axes: tuple[str, ...]
+    sizes: Mapping[str, int]
 
     @property
     def axes(self) -> tuple[str, ...]:
         case = self.look.case
         return case.axes[case.names.index(self.name)]
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """The sizes of all letters, and of the axes of the output; a size of 1 says nothing."""
-        every = {**self.look.case.sizes, **dict(zip(self.y_axes, self.y.shape, strict=True))}
-        return {letter: size for letter, size in every.items() if size > 1}
 
     @cached_property
     def given(self) -> Array:
@@ -79,14 +76,15 @@ class Gradient:
         return self.look.right(self.number, dy)
 
     def letters(self, axes: tuple[int, ...]) -> str:
-        """Name some axes of the argument."""
-        return " and ".join(self.axes[k] for k in axes)
+        """Name some axes of the argument, by number where letters are the same."""
+        named = [self.axes[k] for k in axes]
+        return listed(named if len(set(named)) == len(named) else axes)
 
 
-def holds(left: Any, right: Any) -> bool:
-    """Tell whether the two sides of a claim are equal, but for the error of differences."""
+def holds(left: Any, right: Any, slack: float = 1e-12) -> bool:
+    """Tell whether the two sides of a claim are equal, but for ``slack``, an error of slopes."""
     left, right = np.asarray(left), np.asarray(right)
     if left.shape != right.shape or left.dtype.kind != "f" or not np.isfinite(left).all():
         return False
     scale = max(np.abs(left).max(initial=0), np.abs(right).max(initial=0))
-    return bool((np.abs(left - right) <= CLOSE * scale + 1e-12).all())
+    return bool((np.abs(left - right) <= CLOSE * scale + slack).all())

@@ -56,7 +56,8 @@ def _not_summed(g: Gradient) -> Claims:
 
 def _letters(g: Gradient, axes: tuple[int, ...]) -> Iterator[str]:
     """Name axes of a given gradient by all letters that have their size."""
-    fitting = [[x for x, size in g.sizes.items() if size == g.given.shape[k]] for k in axes]
+    sizes = {**g.look.case.sizes, **dict(zip(g.y_axes, g.y.shape, strict=True))}
+    fitting = [[x for x, size in sizes.items() if size == g.given.shape[k]] for k in axes]
     for letters in product(*fitting):
         if len(set(letters)) == len(letters):
             yield " ".join(letters)

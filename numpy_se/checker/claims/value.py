@@ -48,8 +48,6 @@ def of_upstream(g: Gradient) -> Claims:
     yield Claim("any.dy-ignored", "dy is ignored", given, rule(np.ones_like(dy)))
     yield Claim("any.dy-sign-lost", "the sign of dy is lost", given, rule(np.abs(dy)))
     for axis, letter in enumerate(g.y_axes):
-        if dy.shape[axis] == 1:
-            continue
         for k, what in ((0, "first"), (-1, "last")):
             part = np.zeros_like(dy)
             at: Any = (*(slice(None),) * axis, k)
@@ -78,8 +76,6 @@ def of_places(g: Gradient) -> Claims:
     """Yield the right numbers, but not everywhere, or mixed."""
     right, given = g.right, g.given
     for axis, letter in enumerate(g.axes):
-        if right.shape[axis] == 1:
-            continue
         for what, change in (("averaged", right.mean), ("summed", right.sum)):
             mixed = np.broadcast_to(change(axis=axis, keepdims=True), right.shape)
             often = " too often" if what == "summed" else ""
@@ -90,7 +86,8 @@ def of_places(g: Gradient) -> Claims:
             alone = np.zeros_like(right)
             at: Any = (*(slice(None),) * axis, k)
             alone[at] = right[at]
-            name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter}"
+            samples = letter == "N" and (not g.y_axes or g.y_axes[0] == "N")
+            name = "sample 0" if samples and k == 0 else f"the {what} of {letter}"
             spread = f"only {name} counts: it is not spread over {letter}"
             yield Claim("any.part", spread, given, alone)
             yield Claim("any.part", f"only {name} counts", given, alone * right.shape[axis])

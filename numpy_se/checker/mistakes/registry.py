@@ -253,10 +253,16 @@ def known(op: Op, *layouts: Layout, **grids: Sequence[Any]) -> None:
             KNOWN.append(Known(partial(op, **options) if options else op, layout))
 
 
-def recognise(args: tuple[Any, ...], y: Array) -> Known | None:
-    """Find the known operation that gives ``y`` for these arguments."""
+def recognise(
+    args: tuple[Any, ...], y: Array, *more: tuple[tuple[Any, ...], Array]
+) -> Known | None:
+    """Find the known operation that gives ``y`` for these arguments, and at ``more`` of them."""
     with np.errstate(all="ignore"):
-        return next((k for k in KNOWN if k.fits(args) and _gives(k, args, y)), None)
+        for candidate in KNOWN:
+            pairs = [(args, y), *more]
+            if candidate.fits(args) and all(_gives(candidate, *pair) for pair in pairs):
+                return candidate
+    return None
 
 
 def _gives(candidate: Known, args: tuple[Any, ...], y: Array) -> bool:
