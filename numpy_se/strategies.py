@@ -5,6 +5,10 @@
 is a whole property test: pytest runs it on many sizes and values, with kinks and ties among them.
 When it fails, hypothesis makes the example as small and round as it can, and the text of the
 failure is the report of ``gradcheck`` there, with the name of the mistake.
+
+How many examples, and whether they are the same in each run, is up to the profile of hypothesis
+that is loaded when the test is made: ``settings.register_profile(...)`` in a conftest.py, or
+``pytest --hypothesis-profile=...``.
 """
 
 from __future__ import annotations
@@ -146,8 +150,8 @@ def gradient_test(
         test_my_block = gradient_test(my_block, "N C H W, R C, C R")
         test_my_conv = gradient_test(my_conv, "N C H W, F C KH KW", H=(3, 5), W=(3, 5))
 
-    ``op`` is a function of the contract, ``max_examples`` as in hypothesis, ``bounds`` as in
-    ``sizes``. The test fails with GradientError, an AssertionError.
+    ``op`` is a function of the contract, ``max_examples`` as in hypothesis, by default those of
+    the profile, ``bounds`` as in ``sizes``. The test fails with GradientError, an AssertionError.
     """
 
     @settings(deadline=None, max_examples=max_examples or settings().max_examples)
@@ -156,7 +160,7 @@ def gradient_test(
         values = data.draw(st.sampled_from([lattice, gaussian]), "values")
         size = data.draw(sizes(shapes, **bounds), "sizes")
         report = gradcheck(op, *data.draw(arguments(shapes, size, values), "arguments"))
-        assume(report.verdict != "inconclusive")  # all entries at kinks
+        assume(report.verdict != "inconclusive")  # nothing to see, such as a closed ReLU
         report.raise_if_failed()
 
     test.__doc__ = f"The gradients of {getattr(op, '__name__', 'an operation')} are right."

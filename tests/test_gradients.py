@@ -13,9 +13,11 @@ import numpy_se as se
 from numpy_se.checker import from_layer
 from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite
 
+fewer = settings(max_examples=settings().max_examples * 3 // 8)
+
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-@settings(max_examples=5)
+@fewer
 @given(data=st.data(), seed=seeds)
 def test_at_kinks(case: Case, data: Any, seed: int) -> None:
     """On a lattice, zeros and ties are frequent. There, the gradient is one of the legal ones."""
@@ -26,7 +28,7 @@ def test_at_kinks(case: Case, data: Any, seed: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-@settings(max_examples=5)
+@fewer
 @given(data=st.data(), seed=seeds)
 def test_away_from_kinks(case: Case, data: Any, seed: int) -> None:
     """With Gaussian values, kinks are rarely hit: some entries must lie away from them."""
@@ -36,7 +38,7 @@ def test_away_from_kinks(case: Case, data: Any, seed: int) -> None:
     assert report.ok, report
 
 
-@settings(max_examples=3)
+@fewer
 @given(seed=seeds, ratio=st.sampled_from([None, 1, 2]), bias=st.booleans())
 def test_gradients_of_a_whole_net(seed: int, ratio: Any, bias: bool) -> None:
     """All parameters and the input of a net with every kind of layer."""

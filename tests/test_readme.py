@@ -14,8 +14,9 @@ from numpy_se.train.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 MODULES = (se, costs, figures, gates, nets)
-BLOCK, NET, TRAINED, CHECK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCK, NET, TRAINED, CHECK, ECA = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def run(code: str) -> dict[str, Any]:
@@ -63,6 +64,15 @@ def test_the_check_prints_what_it_says(capsys: Any) -> None:
     assert re.sub(r"\.\d+", "", printed) == re.sub(r"\.\d+", "", wanted)
 
 
+def test_a_block_of_ones_own_has_named_mistakes(capsys: Any) -> None:
+    run(ECA)
+    right, forgetful = capsys.readouterr().out.splitlines()
+    assert right.startswith("ok: ")
+    words = "dx is wrong. Consistent with: the squeeze path is missing: x feeds both the squeeze and"
+    assert forgetful.startswith(words)
+    assert words in " ".join(README.split(ECA)[1].split())
+
+
 def test_the_property_test_of_two_lines_fails() -> None:
     names = run(CHECK)
     line = re.search(r"```py\n(.*?)```", README, flags=re.DOTALL)
@@ -89,7 +99,7 @@ def test_the_files_of_a_class_are_checked(
     assert cleo.startswith("cleo\tok\tok: ")
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", PROSE))
 def test_links_lead_somewhere(link: str) -> None:
     assert link.startswith("https://") or (ROOT / link).exists()
 

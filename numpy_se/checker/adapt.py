@@ -163,13 +163,13 @@ def explain(op: Any, result: Any = NOT_CALLED, names: Sequence[str] = ()) -> str
         return ""
     if hasattr(op, "init") and hasattr(op, "names") and callable(op):
         return "op is a layer; write gradcheck(from_layer(op, params), ...)"
-    if isinstance(op, type) or not callable(op):
+    if not callable(op) or (isinstance(op, type) and has_both(op)):
         return _explain_object(op)
     if has_both(owner := getattr(op, "__self__", None)):
         return f"op is a method of {title_of(owner)}; write {_class_check(type(owner))}"
     if result is NOT_CALLED:
         return ""
-    if has_both(op):
+    if has_both(op) or isinstance(op, type):
         return _explain_object(op)
     if isinstance(result, BaseException):
         return f"op raises {in_short(result)}"

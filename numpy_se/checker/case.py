@@ -85,8 +85,9 @@ class Case:
 
 
 def _wide(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Array:
-    """Draw values of all magnitudes, evenly: every second one between 0.3 and 12, where clips lie,
-    the others from 1e-3 to ``most``. Each magnitude is there with both signs.
+    """Draw values of all magnitudes, evenly, and with both signs.
+
+    Every second one lies between 0.3 and 12, where clips are; the others from 1e-3 to ``most``.
     """
     count = int(np.prod(shape))
     quarter = -(-count // 4)
@@ -230,7 +231,7 @@ def in_domain(op: Op, case: Case) -> Case:
 def other_sizes(
     case: Case, runs: Callable[[Case], bool], rng: np.random.Generator, count: int = 2
 ) -> Iterator[Case]:
-    """Give some cases of other sizes, 2 to 6, at which the operation runs."""
+    """Give some cases of other sizes, 2 to 5, at which the operation runs."""
     letters = {letter: case.sizes[letter] for letter in case.letters}
     found = 0
     telling = chain.from_iterable(_telling_sizes(letters, rng) for _ in range(TRIES))
@@ -262,7 +263,7 @@ def _telling_sizes(
     best, fewest = None, np.inf
     for _ in range(TRIES):
         others = [
-            rng.permutation([n for n in range(2, 7) if n != own])[:2] for own in sizes.values()
+            rng.permutation([n for n in range(2, 6) if n != own])[:2] for own in sizes.values()
         ]
         histories = [
             (2, 2, 2),

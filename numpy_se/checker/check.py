@@ -180,7 +180,7 @@ def _chosen(
     may_raise: bool = True,
     **options: Any,
 ) -> Iterator[Step]:
-    """Look at arguments that the checker chose. What backward does not take is not held against it."""
+    """Look at arguments that the checker chose: what backward does not take is not counted."""
     if not takes(op, args):  # they may lie outside of the domain of the operation
         return
     found = look(op, case, args, rng, **options)
@@ -249,4 +249,4 @@ def _untried(looks: list[Look]) -> Iterator[str]:
         yield f"only {', '.join(fixed)} was tried, so what happens at others is not known"
     for a, b in combinations(letters, 2):
         if tried[a] == tried[b] and len(set(tried[a])) > 1:
-            yield f"{a} and {b} had the same size each time, so one in place of the other is not seen"
+            yield f"{a} and {b} had the same size each time: one for the other is not seen"

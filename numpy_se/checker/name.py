@@ -226,7 +226,7 @@ class _Search:
         ]
 
     def _fits(self, probe: Look, predicted: dict[int, Array], only: str) -> bool:
-        """Tell whether a mistake predicts the gradients at a probe: all of them, or ``only`` one."""
+        """Tell whether a mistake predicts all gradients at a probe, or ``only`` one."""
         floats = [i for i, a in enumerate(probe.run.args) if is_float(a)]
         told = False
         for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True)):

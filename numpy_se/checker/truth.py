@@ -42,7 +42,7 @@ class Truth(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """A line through the arguments of an operation: argument ``place`` moves along ``direction``."""
+    """A line through the arguments of an op: argument ``place`` moves along ``direction``."""
 
     op: Op
     args: tuple[Any, ...]

@@ -128,8 +128,6 @@ def anything(op: Unary) -> list[Extra]:
          lambda x, y, a: op.derivative(x, y, a) * op.derivative(y, op(y, a=a)[0], a)),
         ("divided", "divided by the derivative where it should be multiplied by it",
          lambda x, y, a: 1 / op.derivative(x, y, a)),
-        ("half", "half of the derivative is added to d{y}: 1 + f'/2",
-         lambda x, y, a: 1 + op.derivative(x, y, a) / 2),
         ("x-too", "a factor {x} too much", lambda x, y, a: x * op.derivative(x, y, a)),
         ("y-too", "a factor {y} too much", lambda x, y, a: y * op.derivative(x, y, a)),
         ("one-minus", "1 - f' in place of f'", lambda x, y, a: 1 - op.derivative(x, y, a)),
