@@ -247,8 +247,16 @@ show(figure, "05_checking")
 # the :math:`h^2` error cancels in :math:`(4 D(h/2) - D(h))/3 = L' + O(h^4)`. Three give two such
 # values, and how far these disagree says how much they can be trusted. Small arguments are moved
 # entry by entry. The entries of large ones are divided at random among eight directions, in which
-# each moves by +h or -h. So every entry moves once, and none of them only a little. Here is the
-# mistake of the last section, in one of the 10,000 entries of a weight:
+# each moves by +h or -h. So every entry moves once, and none of them only a little.
+#
+# One measurement is no proof. A function can be steep, or its own rounding can be large. So before
+# a gradient is called wrong, its slope is taken again with other steps, with a complex step where
+# the function takes complex numbers, and at arguments that are moved a little. The rounding of
+# ``backward`` is measured, too, by moving what goes in by one unit in the last place. The verdict
+# is "wrong" only where these agree with each other and not with the gradient. What they cannot
+# decide is told.
+#
+# Here is the mistake of the last section, in one of the 10,000 entries of a weight:
 
 
 def linear_with_a_flaw(x, w):

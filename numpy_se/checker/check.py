@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -25,6 +26,7 @@ from numpy_se.checker.case import (
 )
 from numpy_se.checker.findings import Finding, Kind
 from numpy_se.checker.look import Look, influences, look
+from numpy_se.checker.name import name_causes
 from numpy_se.checker.properties import (
     broken_properties,
     limits_of,
@@ -32,9 +34,10 @@ from numpy_se.checker.properties import (
     overflow,
     rough,
 )
-from numpy_se.checker.report import GradientReport
+from numpy_se.checker.report import GradientReport, State
 from numpy_se.checker.run import copies, is_float, takes
 from numpy_se.checker.shapes import Shapes
+from numpy_se.checker.shrink import smallest
 from numpy_se.checker.slopes import Op, quiet, spread
 from numpy_se.checker.words import in_short
 from numpy_se.contract import check_count
@@ -222,23 +225,72 @@ def _telling_draw(op: Op, case: Case, rng: np.random.Generator) -> tuple[Any, ..
 
 
 def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
-    """Sum up the steps of a plan, up to the first one that fails."""
+    """Follow the steps of a plan, up to the first one that fails."""
     looks: list[Look] = []
     limits: list[str] = []
     for step in steps:
         if isinstance(step, str):
             limits.append(step)
         elif isinstance(step, Finding):
-            return GradientReport.of(op, looks, (step,), limits)
+            return _sum_up(op, looks, (step,), limits)
         else:
             looks.append(step)
             limits += [note for note in step.run.notes if note not in limits]
             if step.findings:
                 unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
-                return GradientReport.of(
-                    op, looks, (unclear,) if unclear else step.findings, limits
-                )
-    return GradientReport.of(op, looks, (), [*limits, *_untried(looks)])
+                return _sum_up(op, looks, (unclear,) if unclear else step.findings, limits)
+    return _sum_up(op, looks, (), [*limits, *_untried(looks)])
+
+
+def _sum_up(
+    op: Op, looks: list[Look], findings: tuple[Finding, ...], limits: list[str]
+) -> GradientReport:
+    """Write the report; the last look is where the findings were made."""
+    resolution: dict[str, float] = {}
+    decided: dict[str, int] = {}
+    for one in looks:
+        for title, error in one.resolution:
+            resolution[title] = min(error, resolution.get(title, np.inf))
+        counts = zip(one.names, one.checked, one.at_kinks, one.undecided, strict=False)
+        for name, checked, kinks, undecided in counts:
+            decided[f"d{name}"] = decided.get(f"d{name}", 0) + max(0, checked - kinks - undecided)
+    wrong = {f.subject for f in findings}
+    is_rough = any(f.kind is Kind.ROUGH for f in findings)
+    states: dict[str, State] = {}
+    for title in (f"d{name}" for name in looks[-1].names) if looks else ():
+        right = bool(decided.get(title)) and not is_rough
+        states[title] = "wrong" if title in wrong else "right" if right else "undecided"
+    report = GradientReport(
+        _title(op),
+        findings,
+        states,
+        tuple(limits),
+        sum(sum(one.checked) for one in looks),
+        sum(sum(one.at_kinks) for one in looks),
+        resolution,
+        any(len(one.silent) < len(one.names) for one in looks),
+    )
+    if looks and looks[-1].findings:
+        named = name_causes if report.wrong else (lambda op, look: ())
+        return replace(
+            report,
+            find_causes=lambda: _quietly(named, op, looks[-1]),
+            find_smallest=lambda: _quietly(smallest, op, looks[-1]),
+        )
+    return report
+
+
+def _quietly(find: Callable[[Op, Look], Any], op: Op, look: Look) -> Any:
+    with quiet():
+        return find(op, look)
+
+
+def _title(op: Op) -> str:
+    """How the operation is written, as far as that is known."""
+    if written := getattr(op, "written", ""):
+        return str(written)
+    name = str(getattr(op, "__name__", ""))
+    return name if name.isidentifier() else "op"
 
 
 def _untried(looks: list[Look]) -> Iterator[str]:

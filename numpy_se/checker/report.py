@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from numpy_se.checker.findings import Cause, Finding, Kind
-from numpy_se.checker.look import Look
-from numpy_se.checker.name import name_causes
-from numpy_se.checker.shrink import smallest
-from numpy_se.checker.slopes import Op, quiet
+from numpy_se.checker.findings import NUMBERS, Cause, Finding, Kind
 from numpy_se.checker.words import listed
 
 MOST_PRINTED = 300  # characters of a line that reproduces an error
@@ -26,17 +22,18 @@ State = Literal["right", "wrong", "undecided"]
 class GradientReport:
     """What ``gradcheck`` found. ``repr`` and ``str`` are the text of the report.
 
-    ``findings`` are what is wrong. ``gradients`` says of each gradient, "dx" and so on, whether it
-    is "right", "wrong" or "undecided". ``limits`` says what was not or cannot be seen. ``checked``
-    counts the slopes that were compared, of single entries or, for large arguments, along random
-    directions, and ``at_kinks`` those of them at a kink, where any slope between the two sides
-    passes. ``resolution`` is, for each gradient, the error of one entry below which it would not be
-    seen. ``influence`` is False when y depends on no argument.
+    ``title`` is the operation, as text. ``findings`` are what is wrong. ``gradients`` says of each
+    gradient, "dx" and so on, whether it is "right", "wrong" or "undecided". ``limits`` says what
+    was not or cannot be seen. ``checked`` counts the slopes that were compared, of single entries
+    or, for large arguments, along random directions, and ``at_kinks`` those of them at a kink,
+    where any slope between the two sides passes. ``resolution`` is, for each gradient, the error of
+    one entry below which it would not be seen. ``influence`` is False when y depends on no
+    argument.
 
     Causes are looked for when they are asked for: by ``causes``, ``str``, or ``to_dict``.
     """
 
-    op: Op
+    title: str
     findings: tuple[Finding, ...]
     gradients: dict[str, State]
     limits: tuple[str, ...]
@@ -44,44 +41,8 @@ class GradientReport:
     at_kinks: int
     resolution: dict[str, float]
     influence: bool
-    failing: Look | None = field(default=None)
-
-    @classmethod
-    def of(
-        cls, op: Op, looks: Sequence[Look], findings: Iterable[Finding], limits: Iterable[str]
-    ) -> GradientReport:
-        """Sum up looks; the last one is where the findings were made."""
-        found = tuple(findings)
-        resolution: dict[str, float] = {}
-        decided: dict[str, int] = {}
-        for one in looks:
-            for name, error in one.resolution:
-                resolution[name] = min(error, resolution.get(name, np.inf))
-            counts = zip(one.names, one.checked, one.at_kinks, one.undecided, strict=False)
-            for name, checked, kinks, undecided in counts:
-                decided[name] = decided.get(name, 0) + max(0, checked - kinks - undecided)
-        names = looks[-1].names if looks else ()
-        wrong = {f.subject for f in found}
-        rough = any(f.kind is Kind.ROUGH for f in found)
-        states: dict[str, State] = {
-            f"d{n}": "wrong"
-            if f"d{n}" in wrong
-            else "right"
-            if decided.get(n) and not rough
-            else "undecided"
-            for n in names
-        }
-        return cls(
-            op,
-            found,
-            states,
-            tuple(limits),
-            sum(sum(one.checked) for one in looks),
-            sum(sum(one.at_kinks) for one in looks),
-            resolution,
-            any(len(one.silent) < len(one.names) for one in looks),
-            looks[-1] if looks and looks[-1].findings else None,
-        )
+    find_causes: Callable[[], tuple[Cause, ...]] = tuple
+    find_smallest: Callable[[], dict[str, Any]] = dict
 
     @property
     def verdict(self) -> Verdict:
@@ -99,28 +60,18 @@ class GradientReport:
     @property
     def wrong(self) -> tuple[Finding, ...]:
         """The findings about the numbers of gradients."""
-        return self.failing.wrong if self.failing and not self._rough else ()
-
-    @property
-    def _rough(self) -> bool:
-        return any(f.kind is Kind.ROUGH for f in self.findings)
+        return tuple(f for f in self.findings if f.kind in NUMBERS and f.kind is not Kind.ROUGH)
 
     @cached_property
     def causes(self) -> tuple[Cause, ...]:
         """What the wrong gradients are consistent with; empty when nothing is wrong."""
         own = tuple(Cause(f.code, (f.subject,), f.text) for f in self.findings if f.code)
-        if self.failing is None or not self.wrong:
-            return own
-        with quiet():
-            return (*name_causes(self.op, self.failing), *own)
+        return (*self.find_causes(), *own)
 
     @cached_property
-    def smallest(self) -> Look | None:
-        """The smallest look found at which the same thing is wrong."""
-        if self.failing is None:
-            return None
-        with quiet():
-            return smallest(self.op, self.failing)
+    def smallest(self) -> dict[str, Any]:
+        """The smallest arguments found at which the same thing is wrong, by name; or none."""
+        return self.find_smallest()
 
     @property
     def headline(self) -> str:
@@ -155,9 +106,8 @@ class GradientReport:
         right = [name for name, state in self.gradients.items() if state == "right"]
         if right and self.wrong:
             lines.append(f"  right: {', '.join(right)}")
-        if self.reproduce and self.smallest:
-            case, args = self.smallest.case, self.smallest.run.args
-            shapes = [f"{n} {np.shape(a)}" for n, a in zip(case.names, args, strict=True)]
+        if self.reproduce:
+            shapes = [f"{name} {np.shape(a)}" for name, a in self.smallest.items()]
             lines.append(f"  smallest failing input: {', '.join(shapes)}")
             lines.append(f"  reproduce: {self.reproduce}")
         return [*lines, f"  {counts}", *notes]
@@ -168,11 +118,9 @@ class GradientReport:
 
         It is "" when nothing is wrong, and when the arguments cannot be made small.
         """
-        if self.smallest is None:
+        if not self.smallest:
             return ""
-        title = getattr(self.op, "__name__", "op")
-        args = ", ".join(map(_literal, self.smallest.run.args))
-        line = f"gradcheck({title if title.isidentifier() else 'op'}, {args})"
+        line = f"gradcheck({self.title}, {', '.join(map(_literal, self.smallest.values()))})"
         return line if len(line) <= MOST_PRINTED else ""
 
     def raise_if_failed(self) -> None:

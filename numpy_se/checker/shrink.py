@@ -16,8 +16,13 @@ from numpy_se.checker.slopes import Op
 MOST_LOOKS = 60
 
 
-def smallest(op: Op, first: Look) -> Look:
+def smallest(op: Op, first: Look) -> dict[str, Any]:
     """Make the arguments smaller and rounder, as long as the same findings are made."""
+    found = _smallest(op, first)
+    return dict(zip(found.case.names, found.run.args, strict=True))
+
+
+def _smallest(op: Op, first: Look) -> Look:
     wanted = {(f.kind, f.subject) for f in first.findings}
     if any(kind is Kind.ANOTHER_Y for kind, _ in wanted):
         return first  # a smaller example may depend on the calls before it

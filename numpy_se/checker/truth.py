@@ -25,6 +25,7 @@ from numpy_se.checker.slopes import EPS, SMALL_STEP, STEP, Op, measure, spread
 from numpy_se.contract import Array
 
 NUDGES = (1e-2, 1e-3, 3e-2, 1e-4)  # relative to the spread of an argument
+AGAIN = 1e-6
 PIECE_NUDGE = 1e-5
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
 MOST_OUTPUTS = 200  # that are asked one by one
@@ -146,7 +147,10 @@ def decide(line: Line, finest: float, simple: bool, rng: np.random.Generator) ->
     for size in NUDGES:
         copy = line.nudged(size, rng)
         if takes(copy.op, copy.args):
-            beside.append(judge(copy, finest, rng))
+            found = judge(copy, finest, rng)
+            if found.truth is Truth.WRONG:  # once more, so that no chance decides
+                found = judge(copy.nudged(AGAIN, rng), finest, rng)
+            beside.append(found)
     truths = [found.truth for found in beside]
     if Truth.WRONG in truths:
         return here if here.truth is Truth.WRONG else beside[truths.index(Truth.WRONG)]

@@ -114,7 +114,7 @@ unary("swish", lambda x, a: x * logistic(a * x), "s + {x} * beta * s * (1 - s)",
         logistic(a * x) + a * y)], 1.702, 0.5, 1.5, 2.0, 0.7, 1.3, 3.0, 0.8)  # fmt: skip
 unary("elu", lambda x, a: np.where(x > 0, x, a * np.expm1(x)),
       f"{ONE_SIDE} * alpha * exp({{x}})", lambda x, y, a: {"alpha": a},
-      [("y", "{y} in place of {y} + alpha for negative {x}",
+      [("y-below", "{y} in place of {y} + alpha for negative {x}",
         lambda x, y, a: np.where(x > 0, 1, y)),
        ("y-plus-one", "{y} + 1 in place of {y} + alpha for negative {x}",
         lambda x, y, a: np.where(x > 0, 1, y + 1)),
@@ -129,7 +129,7 @@ unary("selu", lambda x, a: a[1] * np.where(x > 0, x, a[0] * np.expm1(x)),
       lambda x, y, a: {"alpha": a[0], "scale": a[1]},
       [("elu", "the scale is missing: the rule of elu",
         lambda x, y, a: np.where(x > 0, 1, a[0] * np.exp(x))),
-       ("y", "{y} in place of {y} + scale * alpha for negative {x}",
+       ("y-below", "{y} in place of {y} + scale * alpha for negative {x}",
         lambda x, y, a: np.where(x > 0, a[1], y)),
        ("y-plus-alpha", "{y} + alpha in place of {y} + scale * alpha for negative {x}",
         lambda x, y, a: np.where(x > 0, a[1], y + a[0])),
@@ -139,11 +139,11 @@ unary("celu", lambda x, a: np.where(x > 0, x, a * np.expm1(x / a)),
       f"{ONE_SIDE} * exp({{x}}/alpha)", _elu,
       [("alpha-too", "a factor alpha too much for negative {x}: 1/alpha inside exp cancels it",
         lambda x, y, a: np.where(x > 0, 1, a * np.exp(x / a))),
-       ("divided", "divided by alpha for negative {x}: the outer alpha cancels it",
+       ("divided-by-alpha", "divided by alpha for negative {x}: the outer alpha cancels it",
         lambda x, y, a: np.where(x > 0, 1, np.exp(x / a) / a)),
        ("elu", "exp({x}) in place of exp({x}/alpha)",
         lambda x, y, a: np.where(x > 0, 1, np.exp(x))),
-       ("y", "{y} in place of {y}/alpha + 1 for negative {x}",
+       ("y-below", "{y} in place of {y}/alpha + 1 for negative {x}",
         lambda x, y, a: np.where(x > 0, 1, y)),
        ("y-plus-alpha", "{y} + alpha in place of {y}/alpha + 1 for negative {x}",
         lambda x, y, a: np.where(x > 0, 1, y + a))], *ALPHAS[1:])  # fmt: skip
@@ -153,8 +153,8 @@ unary("leaky-relu", lambda x, a: np.where(x > 0, x, a * x), f"{ONE_SIDE} * slope
         lambda x, y, a: np.where(x > 0, 1, -a)),
        ("slope-everywhere", "the slope is there for all {x}", lambda x, y, a: a),
        ("slope-squared", "the slope is there twice", lambda x, y, a: np.where(x > 0, 1, a * a)),
-       ("divided", "divided by the slope", lambda x, y, a: np.where(x > 0, 1, 1 / a)),
-       ("x", "slope * {x} in place of the slope", lambda x, y, a: np.where(x > 0, 1, y)),
+       ("divided-by-slope", "divided by the slope", lambda x, y, a: np.where(x > 0, 1, 1 / a)),
+       ("x-below", "slope * {x} in place of the slope", lambda x, y, a: np.where(x > 0, 1, y)),
        ("one-minus", "1 - slope in place of the slope", lambda x, y, a: np.where(x > 0, 1, 1 - a))],
       *SLOPES)  # fmt: skip
 unary("hardswish", lambda x, a: x * np.clip(x + 3, 0, 6) / 6,
@@ -202,8 +202,7 @@ unary("softsign", lambda x, a: x / (1 + abs(x)), "1/(1+abs({x})) * 1/(1+abs({x})
        ("quotient", "the quotient rule has + in place of -: (1 + 2 abs({x}))/(1 + abs({x}))^2",
         lambda x, y, a: (1 + 2 * abs(x)) / (1 + abs(x)) ** 2),
        ("quotient-second", "the second term of the quotient rule alone",
-        lambda x, y, a: -abs(x) / (1 + abs(x)) ** 2),
-       ("y", "1 - {y}^2: the rule of tanh", lambda x, y, a: 1 - y * y)])  # fmt: skip
+        lambda x, y, a: -abs(x) / (1 + abs(x)) ** 2)])  # fmt: skip
 unary("tanhshrink", lambda x, a: x - np.tanh(x), "tanh({x}) * tanh({x})",
       lambda x, y, a: {"tanh({x})": np.tanh(x)},
       [("square-missing", "the square is missing: tanh({x})", lambda x, y, a: np.tanh(x)),
@@ -211,7 +210,7 @@ unary("tanhshrink", lambda x, a: x - np.tanh(x), "tanh({x}) * tanh({x})",
         lambda x, y, a: np.tanh(x) ** 2 - 1),
        ("sign", "1 + (1 - tanh^2) in place of 1 - (1 - tanh^2)",
         lambda x, y, a: 2 - np.tanh(x) ** 2),
-       ("y", "{y}^2 in place of tanh({x})^2", lambda x, y, a: y * y)])  # fmt: skip
+       ("y-squared", "{y}^2 in place of tanh({x})^2", lambda x, y, a: y * y)])  # fmt: skip
 unary("softshrink", lambda x, a: np.sign(x) * np.maximum(abs(x) - a, 0), "(abs({x}) > lambda)",
       _shrink, SHRINK, 0.5, 1.0, 0.1, 0.2, 0.3, 0.25)  # fmt: skip
 unary("hardshrink", lambda x, a: x * (abs(x) > a), "(abs({x}) > lambda)",
@@ -230,7 +229,7 @@ unary("sqrt", lambda x, a: np.sqrt(x), "1/2 * 1/{y}", lambda x, y, a: {"1/{y}": 
       [("y-for-reciprocal", "{y}/2 in place of 1/(2 {y})", lambda x, y, a: y / 2),
        ("x-for-y", "1/(2 {x}) in place of 1/(2 {y})", lambda x, y, a: 1 / (2 * x)),
        ("reciprocal-root", "1/2 divided by the root of {y}", lambda x, y, a: 0.5 / np.sqrt(y)),
-       ("twice", "2 {y} in place of 1/(2 {y})", lambda x, y, a: 2 * y)])  # fmt: skip
+       ("twice-y", "2 {y} in place of 1/(2 {y})", lambda x, y, a: 2 * y)])  # fmt: skip
 unary("reciprocal", lambda x, a: 1 / x, "-1 * 1/{x} * 1/{x}", lambda x, y, a: {"1/{x}": 1 / x},
       [("square-missing", "the square is missing: -1/{x}", lambda x, y, a: -1 / x),
        ("log", "the log of {x}: the integral", lambda x, y, a: np.log(x)),
@@ -247,7 +246,7 @@ unary("sin", lambda x, a: np.sin(x), "cos({x})", lambda x, y, a: {"cos({x})": np
 unary("cos", lambda x, a: np.cos(x), "-1 * sin({x})", lambda x, y, a: {"sin({x})": np.sin(x)})
 unary("tan", lambda x, a: np.tan(x), "1 + {y} * {y}", None,
       [("cos", "1/cos({x}) in place of 1/cos({x})^2", lambda x, y, a: 1 / np.cos(x)),
-       ("tanh", "1 - {y}^2: the rule of tanh", lambda x, y, a: 1 - y * y)])  # fmt: skip
+       ("tanh-rule", "1 - {y}^2: the rule of tanh", lambda x, y, a: 1 - y * y)])  # fmt: skip
 unary("sinh", lambda x, a: np.sinh(x), "cosh({x})", lambda x, y, a: {"cosh({x})": np.cosh(x)})
 unary("arctan", lambda x, a: np.arctan(x), "1/(1+{x}^2)",
       lambda x, y, a: {"1/(1+{x}^2)": 1 / (1 + x * x)},
@@ -367,5 +366,3 @@ for op, place, code, says, rule in [
         b = op.along(x, a, axis)
         d = dy * rule(x, b, logistic(b * x))
         return {1: op.summed(x, a, axis, d)} if place else {0: d}
-
-

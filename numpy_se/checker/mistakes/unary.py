@@ -21,7 +21,7 @@ from numpy_se.contract import Array
 Atoms = dict[str, Any]  # the parts of a derivative, by the words for them
 Slip = tuple[str, str, Callable[[Atoms], Any]]
 Extra = tuple[str, str, Callable[[Array, Array, Any], Any]]  # of x, y and the option a
-SAMPLE = np.random.default_rng(0).uniform(-8, 8, 200)
+SAMPLE = np.random.default_rng(0).uniform(-8, 8, 50)
 ROOT = math.sqrt(2 * math.pi)
 
 
@@ -44,17 +44,17 @@ def slips(rule: str) -> Iterator[Slip]:
     """What is forgotten in a sum of products."""
     terms = rule.split(" + ")
     for k, term in enumerate(terms):
-        factors = term.split(" * ")
-        changes = [("-sign", f"the term {term} has the wrong sign", [f"-1 * {term}"])]
-        if len(terms) > 1:
+        factors, alone = term.split(" * "), len(terms) == 1
+        sign = "the sign is wrong" if alone else f"the term {term} has the wrong sign"
+        changes = [("-sign", sign, [f"-1 * {term}"])]
+        if not alone:
             changes.append(("-missing", f"the term {term} is missing", []))
-            for j, factor in enumerate(factors):
-                less = " * ".join(factors[:j] + factors[j + 1 :]) or "1"
-                changes.append((f".{slug(factor)}", f"{factor} is missing in {term}", [less]))
-        else:
-            for j, factor in enumerate(factors if len(factors) > 1 else ()):
-                less = " * ".join(factors[:j] + factors[j + 1 :])
-                changes.append((f".{slug(factor)}", f"the factor {factor} is missing", [less]))
+        for j, factor in enumerate(factors if len(factors) > 1 or not alone else ()):
+            less = " * ".join(factors[:j] + factors[j + 1 :])
+            what = f"the {'mask' if factor[0] == '(' else 'factor'} {factor} is missing"
+            what += "" if alone else f" in {term}"
+            code = f".{slug(factor)}-missing"
+            changes.append((code, what if less else f"1 in place of {factor}", [less or "1"]))
         for code, says, instead in changes:
             changed = " + ".join(terms[:k] + instead + terms[k + 1 :])
             yield f"term-{k + 1}{code}", says, partial(total, changed)
@@ -152,13 +152,19 @@ def unary(
     ]
     with np.errstate(all="ignore"):
         values = [(x, op(x, a=v)[0], v) for v in (a or (None,))[:2] for x in (SAMPLE, abs(SAMPLE))]
-        seen = [np.concatenate([op.derivative(*v) * np.ones_like(v[0]) for v in values])]
+        seen = _key(op.derivative, values)[None]
         for suffix, says, wrong in (*extras, *read, *anything(op)):
-            new = np.concatenate([wrong(*v) * np.ones_like(v[0]) for v in values])
-            if not any(np.allclose(new, old, 1e-9, 1e-9, equal_nan=True) for old in seen):
-                seen.append(new)
+            new = _key(wrong, values)
+            if (abs(seen - new) > 1e-9 * (1 + abs(new))).any(axis=1).all():
+                seen = np.vstack([seen, new])
                 mistake(f"{code}.{suffix}", of=op, says=says)(partial(_wrong, op, wrong))
     return op
+
+
+def _key(rule: Any, values: Sequence[Any]) -> Array:
+    """Numbers by which a derivative is told from others."""
+    found = [np.broadcast_to(rule(*v), SAMPLE.shape) for v in values]
+    return np.nan_to_num(np.concatenate(found).astype(float), posinf=1e300, neginf=-1e300)
 
 
 def _wrong(op: Unary, wrong: Any, args: tuple[Array], dy: Array, a: Any = None) -> Any:
