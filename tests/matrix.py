@@ -1,100 +1,207 @@
-"""How good the gradient checker is: print, per operation, what it catches, names, and lets pass.
+"""How good the gradient checker is: print what it catches, what it names, and what it lets pass.
 
-    python tests/matrix.py                       the figures of the README, in ten minutes
-    python tests/matrix.py --seeds 1 --clean 20  a first look
+    python tests/matrix.py                                  the figures of the README
+    python tests/matrix.py --seeds 1 --clean 20             a first look, in some minutes
+    python tests/matrix.py --only strangers --seeds 1       one part of it
 
-Every wrong backward of the bank is checked on several seeds, each with the first inputs that are
-drawn. It counts as caught if every seed shows it, and as named if the report of the first seed
-matches its pattern. Clean checks are those of right operations, with kinks and ties among them.
-The exit status is 1 when a mutant is missed, a right operation is accused, or less than 95 % of
-the mutants are named.
+``bank``: every wrong backward of the bank is checked on several seeds, each with the first inputs
+that are drawn. It counts as caught if every seed shows it, and as named if the report of the first
+seed matches its pattern. ``clean``: the operations of the package, with kinks and ties among them.
+
+``strangers``: operations that were written by others. A wrong one is caught as above, and named if
+the first report has a cause, or a finding that says it all: anything but the numbers of a gradient.
+It is named falsely if a cause is none of those that are true of it, as far as these are known.
+A right one is accused if the verdict is "wrong" at a seed, and undecided if it is "inconclusive".
+
+The exit status is 1 when a wrong operation is missed or a right one is accused, less than 95 % of
+the bank or 70 % of the strangers are named, or more than 2 % of the checks of right strangers
+decide nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import cache
 from itertools import repeat
+from typing import Any
 
+import numpy as np
+import strangers
 from cases import CASES
 from mutants import whole_bank
 
 import numpy_se as se
+from numpy_se.checker import GradientReport, Kind
 
-COLUMNS = ("mutants", "caught", "named", "clean", "accused")
+PARTS = ("bank", "strangers", "clean")
+NAMED = {"bank": 0.95, "strangers": 0.70}
+UNDECIDED = 0.02
+COLUMNS = {
+    "wrong": "wrong",
+    "caught": "caught",
+    "named": "named",
+    "falsely": "falsely",
+    "checks": "right",
+    "accused": "accused",
+    "undecided": "undecided",
+}
+
+Row = tuple[str, Counter[str], list[str]]  # of an operation: its line, counts, and what fails
 
 
-def look_at_mutant(number: int, seeds: int) -> tuple[str, Counter[str], str]:
-    """Check one mutant. Return its operation, what to count, and a line where something fails."""
+@cache
+def strangers_by_file() -> dict[str, list[strangers.Stranger]]:
+    """The operations of strangers, for each file of the folder."""
+    files = {}
+    for module in pkgutil.iter_modules(strangers.__path__):
+        before = len(strangers.STRANGERS)
+        importlib.import_module(f"strangers.{module.name}")
+        files[module.name] = strangers.STRANGERS[before:]
+    assert sum(map(len, files.values())) == len(strangers.STRANGERS)  # else, some were imported
+    return files
+
+
+def check_stranger(stranger: strangers.Stranger, seed: int = 0) -> GradientReport:
+    """Check an operation as its author says."""
+    args = stranger.given(np.random.default_rng(seed)) if stranger.given else ()
+    return se.gradcheck(stranger.op, *args, shapes=stranger.shapes, seed=seed)
+
+
+def look_at_mutant(number: int, seeds: int) -> Row:
+    """Check one mutant at several seeds."""
     mutant = whole_bank()[number]
     reports = [se.gradcheck(mutant.op, shapes=mutant.shapes, seed=seed) for seed in range(seeds)]
     wrong = sum(report.verdict == "wrong" for report in reports)
     if mutant.legal:
-        line = f"accused though legal: {mutant.title}" if wrong else ""
-        return mutant.of, Counter(clean=seeds, accused=wrong), line
+        lines = [f"accused though legal: {mutant.title}"] if wrong else []
+        return mutant.of, Counter(checks=seeds, accused=wrong), lines
     caught, text = wrong == seeds, str(reports[0]).split("\n  ")[0].replace("\n", " ")
     named = caught and bool(re.search(mutant.says, text, re.IGNORECASE))
-    line = "" if named else f"not named: {mutant.title}: {text}"
+    lines = [] if named else [f"not named: {mutant.title}: {text}"]
     if not caught:
-        line = f"missed on {seeds - wrong} of {seeds} seeds: {mutant.title}"
-    return mutant.of, Counter(mutants=1, caught=caught, named=named), line
+        lines = [f"missed on {seeds - wrong} of {seeds} seeds: {mutant.title}"]
+    return mutant.of, Counter(wrong=1, caught=caught, named=named), lines
 
 
-def look_at_right(number: int, checks: int) -> tuple[str, Counter[str], str]:
+def look_at_stranger(place: tuple[str, int], seeds: int) -> Row:
+    """Check an operation of a stranger at several seeds. What is raised is no verdict."""
+    file, number = place
+    stranger = strangers_by_file()[file][number]
+    title = f"{file}: {stranger.title}"
+    reports: list[GradientReport] = []
+    lines = []
+    for seed in range(seeds):
+        try:
+            reports.append(check_stranger(stranger, seed))
+        except Exception as error:
+            lines.append(f"{title}, seed {seed}: raises {type(error).__name__}: {error}")
+    verdicts = Counter(report.verdict for report in reports)
+    verdicts["raised"] = seeds - len(reports)
+    if not stranger.mistake:
+        accused = [seed for seed, report in enumerate(reports) if report.verdict == "wrong"]
+        lines += [f"accused: {title}, seeds {accused}"] if accused else []
+        undecided = verdicts["inconclusive"]
+        lines += [f"undecided on {undecided} of {seeds} seeds: {title}"] if undecided else []
+        wrongly = verdicts["wrong"] + verdicts["raised"]
+        return file, Counter(checks=seeds, accused=wrongly, undecided=undecided), lines
+    missed = seeds - verdicts["wrong"]
+    if missed:
+        lines.append(f"missed on {missed} of {seeds} seeds: {title}: {stranger.mistake}")
+        return file, Counter(wrong=1), lines
+    ids = {cause.code for cause in reports[0].causes if cause.code}
+    named = bool(ids) or any(f.kind is not Kind.VALUE for f in reports[0].findings)
+    falsely = bool(stranger.says) and not ids <= set(stranger.says)
+    if falsely:
+        lines.append(f"named falsely: {title}: {', '.join(sorted(ids))}: {stranger.mistake}")
+    return file, Counter(wrong=1, caught=1, named=named, falsely=falsely), lines
+
+
+def look_at_right(number: int, checks: int) -> Row:
     """Check a right operation many times, with and without its optional arguments."""
     case = CASES[number]
     terms = case.op.signature.split("->")[0].split(",")
     parameters = list(inspect.signature(case.op).parameters.values())[: len(terms)]
     needed = sum(parameter.default is not None for parameter in parameters)
-    counts: Counter[str] = Counter(clean=checks)
-    line = ""
+    counts: Counter[str] = Counter(checks=checks)
+    lines = []
     for seed in range(checks):
         shapes = ",".join(terms if seed % 2 else terms[:needed])
         report = se.gradcheck(case, shapes=shapes, seed=seed)
         counts["kinks"] += report.at_kinks > 0
-        if not report.ok:
+        counts["undecided"] += report.verdict == "inconclusive"
+        if report.verdict == "wrong":
             counts["accused"] += 1
-            line = f"accused: {case.title}, seed {seed}: {report}"
-    return case.op.__name__, counts, line
+            lines.append(f"accused: {case.title}, seed {seed}: {report}")
+    return case.op.__name__, counts, lines
 
 
-def main() -> int:
-    """Print the matrix, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10, help="for each wrong backward")
-    parser.add_argument("--clean", type=int, default=300, help="checks of each right operation")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    options = parser.parse_args()
-
-    start = time.perf_counter()
-    table: dict[str, Counter[str]] = {}
-    with ProcessPoolExecutor(options.workers) as pool:
-        mutants = range(len(whole_bank()))
-        found = list(pool.map(look_at_mutant, mutants, repeat(options.seeds), chunksize=8))
-        half = time.perf_counter()
+def rows(part: str, options: argparse.Namespace, pool: Executor) -> Iterator[Row]:
+    """Look at every operation of a part."""
+    look: Callable[..., Row]
+    every: Sequence[Any]
+    times: Any = repeat(options.seeds)
+    if part == "bank":
+        look, every = look_at_mutant, range(len(whole_bank()))
+    elif part == "strangers":
+        files = strangers_by_file().items()
+        look, every = look_at_stranger, [(f, k) for f, all_ in files for k in range(len(all_))]
+    else:
         variants = Counter(case.op for case in CASES)
-        checks = [-(-options.clean // variants[case.op]) for case in CASES]
-        found += pool.map(look_at_right, range(len(CASES)), checks)
-    for op, counts, line in found:
-        table.setdefault(op, Counter()).update(counts)
-        if line:
-            print(line)
+        times = [-(-options.clean // variants[case.op]) for case in CASES]
+        look, every = look_at_right, range(len(CASES))
+    yield from pool.map(look, every, times, chunksize=1 if part == "clean" else 4)
+
+
+def passed(part: str, total: Counter[str]) -> bool:
+    """Tell whether the sums of a part are as good as they must be."""
+    caught = total["caught"] == total["wrong"] and not total["accused"]
+    named = total["named"] >= NAMED.get(part, 0) * total["wrong"]
+    decided = part != "strangers" or total["undecided"] <= UNDECIDED * total["checks"]
+    return caught and named and decided
+
+
+def print_table(table: dict[str, Counter[str]]) -> Counter[str]:
+    """Print a row for each operation or file, and their sum, which is returned."""
     total = sum(table.values(), Counter())
-    print(f"{'operation':24}{'mutants':>8}{'caught':>8}{'named':>8}{'clean':>8}{'accused':>8}")
-    for op, counts in [*table.items(), ("all", total)]:
-        print(f"{op:24}" + "".join(f"{counts[key]:8}" for key in COLUMNS))
-    print(
-        f"{options.seeds} seeds a mutant in {half - start:.0f} s; clean checks in "
-        f"{time.perf_counter() - half:.0f} s, {total['kinks']} of them with kinks; "
-        f"{options.workers} processes"
-    )
-    good = total["caught"] == total["mutants"] and not total["accused"]
-    return 0 if good and total["named"] >= 0.95 * total["mutants"] else 1
+    print(f"{'':24}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
+    for title, counts in [*table.items(), ("all", total)]:
+        print(f"{title:24}" + "".join(f"{counts[key]:10}" for key in COLUMNS))
+    return total
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10, help="for each mutant and stranger")
+    parser.add_argument("--clean", type=int, default=300, help="checks of each right operation")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    options = parser.parse_args(argv)
+
+    good = True
+    with ProcessPoolExecutor(options.workers) as pool:
+        for part in [options.only] if options.only else PARTS:
+            start = time.perf_counter()
+            table: dict[str, Counter[str]] = {}
+            for title, counts, lines in rows(part, options, pool):
+                table.setdefault(title, Counter()).update(counts)
+                for line in lines:
+                    print(line, flush=True)
+            print(f"\n{part}")
+            total = print_table(table)
+            kinks = f", {total['kinks']} checks with kinks" if total["kinks"] else ""
+            print(f"{time.perf_counter() - start:.0f} s in {options.workers} processes{kinks}\n")
+            good &= passed(part, total)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

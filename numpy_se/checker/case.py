@@ -358,8 +358,8 @@ def _field_names(case: Case, letter: dict[tuple[int, int], str], free: set[str])
     """Call the free axes of images N, C, H, W and those of a kernel F, KH, KW."""
     names: dict[str, str] = {}
     images = [i for i, own in enumerate(case.axes) if len(own) == 4]
-    wanted = [("N",)] if not images else [("N", "C", "H", "W"), ("F", "C", "KH", "KW")]
-    for i, words in zip(images or [0], wanted, strict=False):
+    wanted = [("N", "C", "H", "W"), ("F", "C", "KH", "KW")]
+    for i, words in zip(images, wanted, strict=False):
         for k, word in enumerate(words):
             axis = letter.get((i, k), "")
             if axis in free and axis in case.fixed and word not in {*names.values(), *free}:

@@ -19,6 +19,7 @@ from numpy_se.checker.slopes import (
     Slopes,
     measure,
     random_directions,
+    spread,
     unit_directions,
 )
 from numpy_se.checker.truth import Line, Truth, decide
@@ -164,7 +165,8 @@ class _Gradient:
         middle = np.nan_to_num(self.slopes.along(dy))
         largest = self.largest = float(np.abs(middle[:single]).max())
         finest = FINEST * max(float(np.abs(along[:single]).max()), largest)
-        finest = max(finest, SATURATED * usual, 20 * EPS * float(np.abs(dy).max()))
+        rounding = 20 * EPS * float(np.abs(dy).max()) / spread(self.ran.args[self.place])
+        finest = max(finest, SATURATED * usual, rounding)
         tolerance = finest + self.slopes.error(dy)
         self.tolerance = float(tolerance[:single].max())
         if largest:

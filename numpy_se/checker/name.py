@@ -33,6 +33,7 @@ from numpy_se.contract import Array
 
 FEW = 24  # entries of a large gradient
 WIDE = 6.0  # magnitude of the values of one probe: past a clip, and not far into saturation
+FEWEST = 4  # entries of a gradient that one probe can tell something about
 LIKELY = 400  # orders of the gradients that are tried
 
 
@@ -126,13 +127,13 @@ class _Search:
         own = {name: self.precision(name) or self.claim(name, simple) for name in self.wrong}
         float64 = [name for name in self.wrong if self.is_float64(name)]
         if float64 and (len(own) > 1 or not all(own.values())):
-            if cause := self.mistake(float64):
+            if cause := self.mistake():
                 yield Cause(cause[0], titles, cause[1])
                 return
             for name in float64:
                 own[name] = (
                     own[name]
-                    or self.mistake([name], only=name)
+                    or self.mistake(only=name)
                     or self.claim(name, generic)
                     or self.nonlinearity(name)
                 )
@@ -179,26 +180,32 @@ class _Search:
         return ""
 
     def claim(self, name: str, claims: Callable[[Gradient], Claims]) -> tuple[str, str] | None:
-        """The first claim about one gradient that holds at every probe where it is wrong."""
+        """The first claim about one gradient that holds at every probe, wrong at one or more."""
         holding: dict[tuple[str, str], None] | None = None
+        telling = False
         if self.first.simple:
             return None  # at a kink there is no right number to compare with
+        if len(self.probes) == 1 and self.gradient(0, name).right.size < FEWEST:
+            return None  # any number is some multiple of another
         for k, probe in enumerate(self.probes):
             g = self.gradient(k, name)
             if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
                 return None
+            telling |= not holds(g.given, g.right)
             slack = dict(probe.resolution).get(f"d{name}", 0.0)
             found = dict.fromkeys(
                 (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack + 1e-12)
             )
             holding = found if holding is None else {c: None for c in holding if c in found}
-        return next(iter(holding or {}), None)
+        return next(iter(holding or {}), None) if telling else None
 
-    def mistake(self, names: Sequence[str], only: str = "") -> tuple[str, str] | None:
+    def mistake(self, only: str = "") -> tuple[str, str] | None:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.
 
-        It must do so at every probe.
+        It must do so at every probe, and something must be wrong at one of them.
         """
+        if not any(self._is_wrong(probe, only) for probe in self.probes):
+            return None
         left: dict[tuple[str, str], None] | None = None
         for probe, suspects in zip(self.probes, self.suspects, strict=True):
             fitting: dict[tuple[str, str], None] = {}
@@ -212,6 +219,13 @@ class _Search:
             if not left:
                 return None
         return next(iter(left or {}), None)
+
+    def _is_wrong(self, probe: Look, only: str) -> bool:
+        return any(
+            not holds(given, probe.right(number))
+            for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True))
+            if name == (only or name)
+        )
 
     @cached_property
     def suspects(self) -> list[list[Any]]:
@@ -228,16 +242,11 @@ class _Search:
     def _fits(self, probe: Look, predicted: dict[int, Array], only: str) -> bool:
         """Tell whether a mistake predicts all gradients at a probe, or ``only`` one."""
         floats = [i for i, a in enumerate(probe.run.args) if is_float(a)]
-        told = False
-        for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True)):
-            if name != (only or name):
-                continue
-            right = probe.right(number)
-            wanted = predicted.get(floats[number], right)
-            if not holds(given, wanted):
-                return False
-            told |= not holds(right, wanted) or holds(given, right)
-        return told
+        return all(
+            holds(given, predicted.get(floats[number], probe.right(number)))
+            for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True))
+            if name == (only or name)
+        )
 
     def nonlinearity(self, name: str) -> tuple[str, str] | None:
         """Say how a gradient is not linear in dy, or nothing."""

@@ -65,7 +65,9 @@ def takes(op: Op, args: tuple[Any, ...]) -> bool:
 
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
-    """What backward gave, as a tuple of gradients."""
+    """What backward gave, as a tuple of gradients. A list of numbers is no list of gradients."""
+    if isinstance(given, list) and not all(isinstance(g, np.ndarray) for g in given):
+        return (given,)
     return tuple(given) if isinstance(given, tuple | list) else (given,)
 
 

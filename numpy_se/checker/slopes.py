@@ -180,9 +180,14 @@ def measure(
     kink = ~(found.noise <= SMOOTH * largest + found.rounding)
     if not kink.any():
         exact = _complex_slopes(op, args, number, directions)
-        bound = 10 * found.noise + found.rounding + SMOOTH * largest
-        telling = (found.noise + found.rounding <= 1e-4 * largest).all()
-        if exact is not None and telling and (np.abs(exact - found.central) <= bound).all():
+        beside = (
+            found
+            if step >= STEP or exact is None
+            else (_at_steps(op, args, number, directions, STEP * units, y0, rough))
+        )
+        bound = 10 * beside.noise + beside.rounding
+        telling = (bound <= 1e-4 * largest).all()
+        if exact is not None and telling and (np.abs(exact - beside.central) <= bound).all():
             # Backward itself may lose digits, as in 1 - s for s near 1.
             rounding = 100 * EPS * np.maximum(largest, np.abs(y0)) + 0 * exact
             return Slopes(exact, exact, exact, kink, 0 * exact, rounding)

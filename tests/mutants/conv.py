@@ -827,7 +827,7 @@ def sums_db_over_the_pixels_only(x, w, b):
     return _forward(x, w, b), backward
 
 
-@wrong("conv2d", "N C H W, F C KH KW, F", says="axes of size 1 are kept")
+@wrong("conv2d", "N C H W, F C KH KW, F", says="axes of size 1 are kept|an axis of size 1 is kept")
 def keeps_axes_of_size_1_in_db(x, w, b):
     """Db has the shape (1, F, 1, 1), because of keepdims=True."""
 

@@ -298,7 +298,7 @@ def db_averaged(x, w, b):
     return x @ w.T + b, backward
 
 
-@wrong("linear", "N I, O I, O", says=r"axes of size 1 are kept")
+@wrong("linear", "N I, O I, O", says="axes of size 1 are kept|an axis of size 1 is kept")
 def db_as_a_row(x, w, b):
     """The gradient of the bias keeps the batch axis: (1, O) for a bias of (O,)."""
 

@@ -451,7 +451,12 @@ def sums_dgamma_over_the_pixels_only(x, gamma, beta):
     return xhat * _row(gamma) + _row(beta), backward
 
 
-@wrong("batch_norm", "N C H W, C, C", options={"eps": EPS}, says="axes of size 1 are kept")
+@wrong(
+    "batch_norm",
+    "N C H W, C, C",
+    options={"eps": EPS},
+    says="axes of size 1 are kept|an axis of size 1 is kept",
+)
 def keeps_axes_of_size_1(x, gamma, beta):
     """Dgamma and dbeta have the shape (1, C, 1, 1), because of keepdims=True."""
     xhat, sigma = _statistics(x)

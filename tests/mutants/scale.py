@@ -60,7 +60,7 @@ def ds_not_summed(x, s):
     return x * s[:, :, None, None], backward
 
 
-@wrong("channel_scale", "N C H W, N C", says=r"axes of size 1 are kept")
+@wrong("channel_scale", "N C H W, N C", says="axes of size 1 are kept|an axis of size 1 is kept")
 def ds_keeps_its_axes(x, s):
     """The gate's gradient is (N, C, 1, 1), where the gate is (N, C)."""
     s4 = s[:, :, np.newaxis, np.newaxis]

@@ -80,11 +80,20 @@ class Gradient:
         named = [self.axes[k] for k in axes]
         return listed(named if len(set(named)) == len(named) else axes)
 
+    def turned(self, order: tuple[int, ...]) -> str:
+        """Say that the axes of the argument stand in another order."""
+        moved = tuple(k for k in range(len(order)) if order[k] != k)
+        if len(order) == 2:
+            return "it is transposed"
+        return f"its axes {self.letters(moved)} are swapped"
+
 
 def holds(left: Any, right: Any, slack: float = 1e-12) -> bool:
     """Tell whether the two sides of a claim are equal, but for ``slack``, an error of slopes."""
     left, right = np.asarray(left), np.asarray(right)
-    if left.shape != right.shape or left.dtype.kind != "f" or not np.isfinite(left).all():
+    if left.shape != right.shape or left.dtype.kind != "f":
+        return False
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
         return False
     scale = max(np.abs(left).max(initial=0), np.abs(right).max(initial=0))
     return bool((np.abs(left - right) <= CLOSE * scale + slack).all())

@@ -9,7 +9,8 @@ import numpy as np
 from numpy_se.checker.claims.common import CLOSE, Gradient
 from numpy_se.contract import Array
 
-MAPS = ("H", "W")
+MAPS, BORDER = ("H", "W"), "only at the border of the maps"
+MOST = 0.5  # of the entries of one sign
 
 
 def places(probes: Sequence[Gradient]) -> str:
@@ -19,7 +20,7 @@ def places(probes: Sequence[Gradient]) -> str:
     elsewhere, and none shows a wrong entry at another place.
     """
     shared: set[str] | None = None
-    telling = 0
+    telling = inside = 0
     for g in probes:
         if g.given.shape != g.right.shape:
             return ""
@@ -27,8 +28,14 @@ def places(probes: Sequence[Gradient]) -> str:
         if not wrong.any():
             continue
         found = set() if wrong.all() else _places(g, wrong)
+        if _has_inside(g):
+            inside += wrong.sum() > 1
+        else:
+            found.add(BORDER)  # such a map says nothing about it
         telling += wrong.sum() > 1
         shared = found if shared is None else shared & found
+    if inside < 2:
+        shared = (shared or set()) - {BORDER}
     if not shared or telling < 2:
         return ""
     return f" {' and '.join(sorted(shared))}"
@@ -48,11 +55,12 @@ def _places(g: Gradient, wrong: Array) -> set[str]:
             if wrong.shape[axis] > 1 and used == {index}:
                 found.add(f"only in the {word} of {letter}")
     for word, mask in (("negative", g.arg < 0), ("positive", g.arg > 0)):
-        if not wrong[~mask].any():
-            found.add(f"only where {g.name} is {word}")
-    inside = np.zeros(wrong.shape, bool)
-    if g.axes[-2:] == MAPS and min(wrong.shape[-2:]) > 2:
-        inside[..., 1:-1, 1:-1] = True
-        if not (wrong & inside).any():
-            found.add("only at the border of the maps")
+        if wrong[mask].mean() > MOST and (~mask).any() and not wrong[~mask].any():
+            found.add(f"only where {g.name} is {word}")  # not at some maxima, which are positive
+    if _has_inside(g) and not wrong[..., 1:-1, 1:-1].any():
+        found.add(BORDER)
     return found
+
+
+def _has_inside(g: Gradient) -> bool:
+    return g.axes[-2:] == MAPS and min(g.right.shape[-2:]) > 2

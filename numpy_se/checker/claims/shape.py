@@ -15,20 +15,19 @@ def of_shape(g: Gradient) -> Claims:
     """Yield what can have given ``g`` its wrong shape."""
     given, right = g.given, g.right
     if given.size == right.size:
-        if [n for n in given.shape if n > 1] == [n for n in right.shape if n > 1]:
-            kept = given.ndim > right.ndim
+        long = [[n for n in a.shape if n > 1] for a in (given, right)]
+        if long[0] == long[1] and given.ndim != right.ndim:
+            more = given.ndim - right.ndim
+            kept = "axes of size 1 are kept" if more > 1 else "an axis of size 1 is kept" * more
             yield Claim(
                 "any.axis-kept" if kept else "any.axis-lost",
-                "axes of size 1 are kept" if kept else "an axis of size 1 is lost",
+                kept if kept else "an axis of size 1 is lost",
                 given.reshape(right.shape),
                 right,
             )
         for order in permutations(range(right.ndim)):
             if order != tuple(range(right.ndim)):
-                moved = tuple(k for k in range(right.ndim) if order[k] != k)
-                words = f"its axes {g.letters(moved)} are swapped"
-                turned = "it is transposed" if right.ndim == 2 else words
-                yield Claim("any.transposed", turned, given, right.transpose(order))
+                yield Claim("any.transposed", g.turned(order), given, right.transpose(order))
     yield from _not_summed(g)
     yield from _not_spread(g)
     yield from _too_often(g)
@@ -96,6 +95,8 @@ def sum_of_dy(g: Gradient) -> Claims:
     sums = {axes: g.dy.sum(axis=axes) for n in every for axes in combinations(every, n + 1)}
     if any(s.shape == g.right.shape and np.allclose(s, g.right) for s in sums.values()):
         for axes, total in sums.items():
-            over = " ".join(g.y_axes[k] for k in axes)
+            letters = [g.y_axes[k] for k in axes]
+            own = len(set(g.y_axes)) == len(g.y_axes)
+            over = " ".join(letters) if own else f"axis {' '.join(map(str, axes))} of dy"
             words = f"it is the sum of dy over {over}: the wrong axis"
             yield Claim("any.wrong-axis", words, g.given, total)

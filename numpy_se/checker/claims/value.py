@@ -38,8 +38,8 @@ def of_constants(g: Gradient) -> Claims:
 
 
 def _is_sum(g: Gradient) -> bool:
-    """Tell whether something was to be summed: fewer entries than those of y, or spread."""
-    return g.right.size != g.y.size
+    """Tell whether something was to be summed, or spread: the axes are not those of y."""
+    return g.axes != g.y_axes
 
 
 def of_upstream(g: Gradient) -> Claims:
@@ -107,9 +107,7 @@ def of_order(g: Gradient) -> Claims:
     for order in permutations(identity):
         turned = right.transpose(order)
         if order != identity and turned.shape == right.shape:
-            words = f"its axes {g.letters(tuple(k for k in identity if order[k] != k))} are swapped"
-            words = "it is transposed" if right.ndim == 2 else words
-            yield Claim("any.transposed", words, given, turned)
+            yield Claim("any.transposed", g.turned(order), given, turned)
     pairs = [axes for count in (1, 2) for axes in combinations(identity, count)]
     for axes in pairs:
         words = f"it is flipped along {g.letters(axes)}"
@@ -147,13 +145,13 @@ def of_values(g: Gradient) -> Claims:
         words = "the derivative is missing: it is dy"
         yield Claim("any.derivative-missing", words, given, dy)
         yield Claim("any.masked-by-dy", "it is masked by the sign of dy", given, masked)
-        words = "it is masked by the sign of y: a mask too much"
+        words = "it is zero where y is not positive, and right elsewhere (a mask too much?)"
         yield Claim("any.masked-by-y", words, given, right_masked)
         yield Claim("any.dy-twice", "dy is multiplied to it once more", given, dy * right)
         yield Claim("any.y-minus-dy", "y - dy in place of the gradient", given, g.y - dy)
         words = "dy is missing: the path of a shortcut"
         yield Claim("any.shortcut-missing", words, given, right - dy)
-        words = "dy is added: as for the shortcut of a residual block"
+        words = "dy is added to it, or a term -dy is missing (a shortcut?)"
         yield Claim("any.shortcut-added", words, given, right + dy)
     for other in others:
         wanted = g.look.right(g.look.names.index(other))

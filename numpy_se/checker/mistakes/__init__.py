@@ -6,10 +6,19 @@ stands with the operation.
 
 registry.py     how a mistake is written down, and how an operation is recognised
 chain.py        operations that are made of others
-activations.py, linear.py, pooling.py, norm.py, conv.py, loss.py, block.py      what is known
+activations.py, linear.py, pooling.py, norm.py, conv.py, loss.py, block.py
+                what is known about the operations of this package
+unary.py, functions.py, softmax.py, losses.py, rows.py, pieces.py, composed.py
+                what is known about others, which are written down here for the checker alone
 """
 
 from numpy_se.checker.mistakes import activations, block, conv, linear, loss, norm, pooling
+
+# isort: split
+from numpy_se.checker.mistakes import functions, losses, rows, softmax
+
+# isort: split
+from numpy_se.checker.mistakes import composed, pieces
 from numpy_se.checker.mistakes.chain import Chain
 from numpy_se.checker.mistakes.registry import Layout, known, mistake, recognise, wrong_forward
 
@@ -18,13 +27,19 @@ __all__ = [
     "Layout",
     "activations",
     "block",
+    "composed",
     "conv",
+    "functions",
     "known",
     "linear",
     "loss",
+    "losses",
     "mistake",
     "norm",
+    "pieces",
     "pooling",
     "recognise",
+    "rows",
+    "softmax",
     "wrong_forward",
 ]

@@ -40,12 +40,14 @@ from numpy_se.checker.mistakes.registry import (
     backward_suspects,
     forward_suspects,
     parameters,
+    plain,
 )
 from numpy_se.contract import Array
 
 Values = dict[str, Any]
 Rule = Callable[[Values, Array], Mapping[str, Array] | None]
 Change = Callable[..., Array]  # of values and one gradient
+MANY = 150  # mistakes, of which no pairs are tried
 
 
 class Stage(NamedTuple):
@@ -105,6 +107,7 @@ class Chain:
         )
         self.stages = [Stage(name, op, *_split(flow)) for name, (op, flow) in stages.items()]
         self.gives = self.stages[-1].gives
+        self.axes = ""  # those of the arguments, if they are to be looked at before a run
         self.own: list[Slip] = []
         makers = {stage.gives: stage for stage in self.stages}
         users = {n: [s for s in self.stages if n in s.takes] for n in (*self.takes, *makers)}
@@ -180,7 +183,7 @@ class Chain:
         local += self._substituted(values)
         for slip in one_after_the_other(local, self._handed_on(values, sizes)):
             yield Suspect(slip.code, slip.text, partial(predict, {slip.stage: slip.rule}))
-        for one, other in combinations(local, 2):
+        for one, other in combinations(local if len(local) < MANY else (), 2):
             if one.stage != other.stage:
                 text = f"two mistakes: {one.text}, and {other.text}"
                 both = {one.stage: one.rule, other.stage: other.rule}
@@ -189,11 +192,12 @@ class Chain:
     def _on_paths(self, values: Values) -> Iterator[Slip]:
         """Mistakes where a value feeds two stages, and its two gradients should be added."""
         for name, stages in self.used_twice.items():
-            feeds = " and ".join(f"the {stage.title}" for stage in stages)
+            *some, last = (f"the {stage.title}" for stage in stages)
+            feeds = f"{'both ' if len(some) == 1 else ''}{', '.join(some)} and {last}"
             others = {other for stage in stages for other in stage.takes}
             for stage in stages:
                 path = partial(self._changed, stage, name)
-                yield path("", f"is missing: {name} feeds both {feeds}", lambda v, g: 0 * g)
+                yield path("", f"is missing: {name} feeds {feeds}", lambda v, g: 0 * g)
                 if len(stage.takes) == 1 and values[name].ndim > 2:
                     pixel = "reaches one pixel only"
                     yield path(".one-pixel", pixel, lambda v, g: _to_corner(g))
@@ -245,6 +249,8 @@ class Chain:
         It comes from elsewhere: what the stage has itself is left to its registered mistakes.
         """
         for number, stage in enumerate(self.stages):
+            if getattr(plain(stage.op)[0], "keeps_nothing", False):
+                continue
             later = {self.gives, *(n for s in self.stages[number + 1 :] for n in s.takes)}
             at_hand = {n: a for n, a in values.items() if n not in (*stage.takes, stage.gives)}
             for name, other in product(stage.given(values), at_hand):
@@ -276,6 +282,8 @@ class Chain:
                         if factor:  # else each gradient behind it says so
                             yield changed(".factor", words, lambda v, g, c=factor: c * g)
                 over = ["N", "the channels" if values[name].ndim > 2 else "each row"]
+                if self.axes.startswith("..."):
+                    over = ["the first axis", "the second axis"]
                 for axis, what in enumerate(over[: values[name].ndim]):
                     for word, mix, often in _MIXES:
                         yield changed(

@@ -14,7 +14,7 @@ SLOPES = (0.01, 0.1, 0.2, 0.3, 0.02, 0.05, 0.25, 0.5, 1 / 3, 0.001)
 ALPHAS = (1.0, 0.5, 2.0, 0.1, 0.2, 0.3, 1.5, 0.7, 0.25, 3.0)
 SELU = ((1.6732632423543772, 1.0507009873554805), (1.67326324, 1.05070098), (1.67326, 1.0507),
         (1.6733, 1.0507), (1.6732632, 1.0507009), (1.673, 1.051))  # fmt: skip
-GELU = (np.sqrt(2 / np.pi), 0.7978845608, 0.79788456, 0.7978845, 0.797885, 0.79788, 0.8)
+GELU = (float(np.sqrt(2 / np.pi)), 0.7978845608, 0.79788456, 0.7978845, 0.797885, 0.79788, 0.8)
 BOUNDS = ((0, 6), (-1, 1), (0, 1), (-2, 2), (-3, 3), (-0.5, 0.5), (0, 20), (-5, 5), (-6, 6))
 POWERS = (3.0, 2.0, 4.0, 5.0, -2.0, -3.0, 1.5, -0.5, 1 / 3, 2.5, 0.25, 0.75, -1.5, 2 / 3)
 
@@ -179,8 +179,7 @@ unary("hardswish", lambda x, a: x * np.clip(x + 3, 0, 6) / 6,
         lambda x, y, a: (x >= 3) + (abs(x) < 3) * x / 3)])  # fmt: skip
 unary("clip", lambda x, a: np.clip(x, *a), "(lower < {x} < upper)", _clip,
       [("upper-missing", "the upper mask is missing", lambda x, y, a: x > a[0]),
-       ("lower-missing", "the lower mask is missing", lambda x, y, a: x < a[1]),
-       ("abs", "the mask is abs({x}) > the upper bound", lambda x, y, a: abs(x) > a[1])],
+       ("lower-missing", "the lower mask is missing", lambda x, y, a: x < a[1])],
       *BOUNDS)  # fmt: skip
 unary("hard-sigmoid-of", lambda x, a: np.clip(a[0] * x + a[1], 0, 1), "slope * (0 < {y} < 1)",
       lambda x, y, a: {"slope": a[0], "(0 < {y} < 1)": (y > 0) & (y < 1)},
@@ -189,7 +188,7 @@ unary("hard-sigmoid-of", lambda x, a: np.clip(a[0] * x + a[1], 0, 1), "slope * (
        ("mask-of-x", "the mask is that of {x} between 0 and 1",
         lambda x, y, a: a[0] * ((x > 0) & (x < 1))),
        ("mask-abs", "the mask is abs({x}) < 1", lambda x, y, a: a[0] * (abs(x) < 1))],
-      (0.2, 0.5), (0.5, 0.5), (0.25, 0.5))  # fmt: skip
+      (0.2, 0.5), (0.25, 0.5), (0.5, 0.5))  # fmt: skip
 unary("softsign", lambda x, a: x / (1 + abs(x)), "1/(1+abs({x})) * 1/(1+abs({x}))",
       lambda x, y, a: {"1/(1+abs({x}))": 1 / (1 + abs(x))},
       [("square-missing", "the square is missing: 1/(1 + abs({x}))",
@@ -232,7 +231,7 @@ unary("sqrt", lambda x, a: np.sqrt(x), "1/2 * 1/{y}", lambda x, y, a: {"1/{y}": 
        ("twice-y", "2 {y} in place of 1/(2 {y})", lambda x, y, a: 2 * y)])  # fmt: skip
 unary("reciprocal", lambda x, a: 1 / x, "-1 * 1/{x} * 1/{x}", lambda x, y, a: {"1/{x}": 1 / x},
       [("square-missing", "the square is missing: -1/{x}", lambda x, y, a: -1 / x),
-       ("log", "the log of {x}: the integral", lambda x, y, a: np.log(x)),
+       ("log", "the log of {x}: the integral", lambda x, y, a: np.log(abs(x))),
        ("square-of-x", "-{x}^2 in place of -1/{x}^2", lambda x, y, a: -x * x)])  # fmt: skip
 unary("power",
       lambda x, p: x**p, "p * {x}^(p-1)", lambda x, y, p: {"p": p, "{x}^(p-1)": x ** (p - 1)},

@@ -55,7 +55,8 @@ class Loss:
         return {**common, **self.own(p, t, a)}
 
 
-SAMPLE = np.random.default_rng(1).uniform(0.02, 0.98, (2, 40)) * [[1.0], [1.1]]
+SAMPLE = np.random.default_rng(1).uniform(0.02, 0.98, (2, 40))
+SAMPLE = np.hstack([SAMPLE, 6 * SAMPLE - 3])
 
 
 def loss(
@@ -199,7 +200,8 @@ loss("log-cosh", lambda p, t, a: np.logaddexp(p - t, t - p) - np.log(2),
      [_both("sinh", "sinh in place of tanh: 1/cosh is missing", lambda p, t, a: np.sinh(p - t)),
       _both("reciprocal", "1/cosh alone: sinh is missing", lambda p, t, a: 1 / np.cosh(p - t)),
       _both("square", "1 - tanh^2: the rule of tanh", lambda p, t, a: 1 - np.tanh(p - t) ** 2),
-      _both("difference", "the difference in place of its tanh", lambda p, t, a: p - t)])  # fmt: skip
+      _both("difference", "the difference in place of its tanh", lambda p, t, a: p - t),
+     ])  # fmt: skip
 
 BCE = [
     ("denominator-missing", "the denominator {prediction} (1 - {prediction}) is missing: p - t",
@@ -281,7 +283,8 @@ HINGE = [
     ("mask-of-p", "the mask is {prediction} < 1: {target} is missing in it",
      lambda p, t, a: -t * (p < 1), lambda p, t, a: -p * (p < 1)),
 ]  # fmt: skip
-loss("hinge", lambda p, t, a: np.maximum(0, 1 - p * t), ("-1 * {target} * m", "-1 * {prediction} * m"),
+loss("hinge", lambda p, t, a: np.maximum(0, 1 - p * t),
+     ("-1 * {target} * m", "-1 * {prediction} * m"),
      lambda p, t, a: {"m": (p * t < 1) * 1.0}, HINGE)  # fmt: skip
 loss("squared-hinge", lambda p, t, a: np.maximum(0, 1 - p * t) ** 2,
      ("-1 * 2 * {target} * m", "-1 * 2 * {prediction} * m"),
@@ -304,12 +307,14 @@ loss("kl", lambda p, t, a: t * (np.log(t) - np.log(p)), ("-1 * t/p", "log(t/p) +
        lambda p, t, a: np.log(t) + 1),
       ("minus-one", "d{target} has - 1 in place of + 1", NONE,
        lambda p, t, a: np.log(t / p) - 1)])  # fmt: skip
-loss("kl-log", lambda p, t, a: t * (np.log(t) - p), ("-1 * {target}", "log(t) + -1 * {prediction} + 1"),
+loss("kl-log", lambda p, t, a: t * (np.log(t) - p),
+     ("-1 * {target}", "log(t) + -1 * {prediction} + 1"),
      lambda p, t, a: {"log(t)": np.log(t)},
      [("exp", "exp({prediction}) - {target}: as if {prediction} were not normalised",
        lambda p, t, a: np.exp(p) - t, NONE),
       ("quotient", "-t/p: {prediction} is a logarithm already", lambda p, t, a: -t / p, NONE),
-      ("constant", "+ 1 is missing in d{target}", NONE, lambda p, t, a: np.log(t) - p)])  # fmt: skip
+      ("constant", "+ 1 is missing in d{target}", NONE, lambda p, t, a: np.log(t) - p),
+      ])  # fmt: skip
 loss("poisson", lambda p, t, a: p - t * np.log(p), ("1 + -1 * t/p", "-1 * log(p)"),
      lambda p, t, a: {"t/p": t / p, "log(p)": np.log(p)})  # fmt: skip
 

@@ -126,6 +126,25 @@ def _parameters(function: Op) -> tuple[tuple[str, ...], int]:
     return tuple(p.name for p in found), sum(p.default is p.empty for p in found)
 
 
+@cache
+def _terms(axes: str) -> list[tuple[bool, tuple[str, ...]]]:
+    """Read "... T D, D": for each argument, whether there may be more axes in front."""
+    terms = [term.split() for term in axes.split(",")]
+    return [(t[0] == "...", tuple(x for x in t if x != "...")) for t in terms]
+
+
+def _agree(terms: Sequence[tuple[bool, tuple[str, ...]]], shapes: Sequence[Any]) -> bool:
+    """Tell whether shapes have the axes that an operation wants; equal letters are equal sizes."""
+    sizes: dict[str, int] = {}
+    for (more, letters), shape in zip(terms, shapes, strict=False):
+        if len(shape) < len(letters) or not (more or len(shape) == len(letters)):
+            return False
+        for letter, size in zip(letters, shape[len(shape) - len(letters) :], strict=True):
+            if size is not None and sizes.setdefault(letter, size) != size:
+                return False
+    return True
+
+
 class _Names(dict[str, str]):
     """Names to put into words. What has none keeps its own."""
 
@@ -163,6 +182,13 @@ class Layout:
         taken = [self.map_in(first), *rest]
         return tuple(a.T if k in self.transposed else a for k, a in enumerate(taken))
 
+    def shapes(self, args: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Give the shapes of our arguments; a size may be None."""
+        found: list[tuple[Any, ...]] = [np.shape(args[k]) for k in self.places(len(args))]
+        if self.axes:
+            found[0] = (found[0][0], found[0][self.axes.index("C")], None, None)
+        return [shape[::-1] if k in self.transposed else shape for k, shape in enumerate(found)]
+
     def theirs(self, wrong: Mapping[int, Array], args: Sequence[Any]) -> dict[int, Array]:
         """Number and turn our gradients as theirs are."""
         turned = {k: a.T if k in self.transposed else a for k, a in wrong.items()}
@@ -197,8 +223,12 @@ class Known:
 
     def fits(self, args: tuple[Any, ...]) -> bool:
         """Tell whether it is worth while to run the operation."""
-        names, fewest = _parameters(plain(self.op)[0])
-        return fewest <= len(args) <= len(names) and self.layout.fits(args)
+        function = plain(self.op)[0]
+        names, fewest = _parameters(function)
+        if not (fewest <= len(args) <= len(names) and self.layout.fits(args)):
+            return False
+        axes = getattr(function, "axes", "")
+        return not axes or _agree(_terms(axes), self.layout.shapes(args))
 
     def output(self, args: tuple[Any, ...]) -> Array:
         """What the operation gives for their arguments. Raises where they do not fit."""
@@ -243,6 +273,7 @@ class Known:
 
 
 KNOWN: list[Known] = []
+FEW = 64  # entries of a large array that are looked at first
 
 
 def known(op: Op, *layouts: Layout, **grids: Sequence[Any]) -> None:
@@ -266,6 +297,11 @@ def recognise(
 
 
 def _gives(candidate: Known, args: tuple[Any, ...], y: Array) -> bool:
+    entrywise = getattr(plain(candidate.op)[0], "entrywise", False)
+    if entrywise and np.size(y) > FEW and np.shape(args[0]) == np.shape(y):
+        few = (np.ravel(args[0])[:FEW],)
+        if not _gives(candidate, few, np.ravel(y)[:FEW]):
+            return False
     try:
         output = candidate.output(args)
     except MISFITS:

@@ -154,7 +154,7 @@ LOGSUMEXP: list[tuple[str, str, Rule]] = [
     ("shifted-exp", "exp({x} - max) in place of the softmax: it is not normalised",
      lambda x, p, dy, k: np.exp(x - x.max(axis=k, keepdims=True)) * dy),
     ("sum-alone", "1/the sum of exp({x}): exp({x}) is missing in front",
-     lambda x, p, dy, k: dy / over(np.exp(x), k)),
+     lambda x, p, dy, k: dy / over(np.exp(x), k) + 0 * x),
     ("derivative-of-softmax", "p (1 - p) in place of p",
      lambda x, p, dy, k: p * (1 - p) * dy),
     ("wrong-axis", "the softmax of the wrong axis",
@@ -200,7 +200,7 @@ def _targets(logits: Array, target: Any) -> Array:
 
 def _share(logits: Array, mean: str) -> float:
     rows, k = logits[..., 0].size, logits.shape[-1]
-    return {"mean": 1 / rows, "sum": 1.0, "all": 1 / (rows * k), "rows": 1.0}[mean]
+    return float({"mean": 1 / rows, "sum": 1.0, "all": 1 / (rows * k), "rows": 1.0}[mean])
 
 
 def cross_entropy(
@@ -267,7 +267,6 @@ for code, says, difference in [
     ("log-p", "log p in place of p", lambda a, p, t, s: np.log(p) - s),
     ("p-minus-one", "1 is subtracted in place of {target}", lambda a, p, t, s: p - 1),
     ("only-target", "only where {target} is large: (p - t) t", lambda a, p, t, s: (p - s) * s),
-    ("target-times-p", "t p is missing in the sum: p t - t", lambda a, p, t, s: p * s - s),
     ("sigmoid", "the sigmoid in place of the softmax",
      lambda a, p, t, s: 1 / (1 + np.exp(-a)) - s),
 ]:  # fmt: skip
@@ -283,7 +282,7 @@ for code, says, difference in [
         return None if found is None else {0: found * dy * _share(a, mean)}
 
 
-for place, op, code, says, of_target in [
+TARGETS: list[tuple[int, Any, str, str, Any]] = [
     (1, cross_entropy, "target.log-missing", "the log is missing in d{target}: -p",
      lambda a, p: -p),
     (1, cross_entropy, "target.logits", "-{logits} in place of -log p in d{target}",
@@ -301,16 +300,17 @@ for place, op, code, says, of_target in [
     (0, nll, "binary", "(1 - t)/(1 - {p}) is there too: the binary cross-entropy",
      lambda p, t: (1 - t) / (1 - p) - t / p),
     (0, nll, "inverted", "-{p}/{target}: the quotient is inverted", lambda p, t: -p / t),
-]:  # fmt: skip
+]  # fmt: skip
+for place, of, code, says, of_target in TARGETS:
 
-    @mistake(f"{op.__name__.replace('_', '-')}.{code}", of=op, says=says)
+    @mistake(f"{of.__name__.replace('_', '-')}.{code}", of=of, says=says)
     def wrong_target(
         args: Any, dy: Array, mean: str = "mean", smoothing: float = 0.0, eps: float = 0.0,
-        rule: Any = of_target, place: int = place, op: Any = op,
+        rule: Any = of_target, place: int = place, of: Any = of,
     ) -> dict[int, Array] | None:  # fmt: skip
         a, t = args[0], _targets(*args)
         if place and t is not args[1]:
             return None  # labels have no gradient
         p, dy = probabilities(a), dy[..., None] if mean == "rows" else dy
-        found = t - p if rule is None else rule(a, p if op is cross_entropy else t)
+        found = t - p if rule is None else rule(a, p if of is cross_entropy else t)
         return {place: found * dy * _share(a, mean)}

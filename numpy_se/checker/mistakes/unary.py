@@ -63,14 +63,14 @@ def slips(rule: str) -> Iterator[Slip]:
             yield (
                 f"inverted-{k + 1}" if k else "inverted",
                 f"{factor} is inverted" if k else "the mask is inverted, or the sides are swapped",
-                lambda atoms, k=k, f=factor: total(rule, {**atoms, **_inverted(atoms, f, k)}),
+                partial(_inverted, rule, factor, k),
             )
 
 
-def _inverted(atoms: Atoms, factor: str, k: int) -> Atoms:
+def _inverted(rule: str, factor: str, k: int, atoms: Atoms) -> Any:
     """Turn one mask, or, from the first one, all of them."""
-    masks = [a for a, v in atoms.items() if a.startswith("(") and np.asarray(v).dtype == bool]
-    return {a: ~atoms[a] for a in masks if a == factor or not k}
+    masks = [a for a, v in atoms.items() if a[0] == "(" and np.asarray(v).dtype == bool]
+    return total(rule, atoms | {a: ~atoms[a] for a in masks if a == factor or not k})
 
 
 def slug(words: str) -> str:
@@ -87,7 +87,7 @@ class Unary:
         self, code: str, formula: Callable[[Array, Any], Any], rule: str, atoms: Any
     ) -> None:
         self.__name__ = code.replace("-", "_")
-        self.axes = "..."
+        self.axes, self.entrywise = "...", True
         self.formula, self.rule, self.own = formula, rule, atoms
 
     def __call__(self, x: Array, *, a: Any = None) -> tuple[Array, Callable[[Array], Array]]:
@@ -146,12 +146,10 @@ def unary(
         known(op, a=a)
     else:
         known(op)
-    read: list[Extra] = [
-        (c, says, lambda x, y, a, wrong=wrong: wrong(op.atoms(x, y, a)))
-        for c, says, wrong in slips(rule)
-    ]
+    read: list[Extra] = [(c, says, partial(_read, op, wrong)) for c, says, wrong in slips(rule)]
     with np.errstate(all="ignore"):
         values = [(x, op(x, a=v)[0], v) for v in (a or (None,))[:2] for x in (SAMPLE, abs(SAMPLE))]
+        values = [(x[np.isfinite(y)], y[np.isfinite(y)], v) for x, y, v in values]
         seen = _key(op.derivative, values)[None]
         for suffix, says, wrong in (*extras, *read, *anything(op)):
             new = _key(wrong, values)
@@ -161,10 +159,15 @@ def unary(
     return op
 
 
+def _read(op: Unary, wrong: Any, x: Array, y: Array, a: Any) -> Any:
+    return wrong(op.atoms(x, y, a))
+
+
 def _key(rule: Any, values: Sequence[Any]) -> Array:
     """Numbers by which a derivative is told from others."""
-    found = [np.broadcast_to(rule(*v), SAMPLE.shape) for v in values]
-    return np.nan_to_num(np.concatenate(found).astype(float), posinf=1e300, neginf=-1e300)
+    found = [np.broadcast_to(rule(*v), v[0].shape) for v in values]
+    key: Array = np.nan_to_num(np.concatenate(found).astype(float), posinf=1e300, neginf=-1e300)
+    return key
 
 
 def _wrong(op: Unary, wrong: Any, args: tuple[Array], dy: Array, a: Any = None) -> Any:
