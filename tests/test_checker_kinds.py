@@ -153,7 +153,7 @@ def soft_argmax(x: Any) -> Any:
     return y, lambda dy: p * (k - y[:, None]) * dy[:, None]
 
 
-def standardised(x: Any, axis: int, eps: float) -> Any:
+def standardised(x: Any, axis: Any, eps: float) -> Any:
     scale = 1 / np.sqrt(x.var(axis, keepdims=True) + eps)
     y = (x - x.mean(axis, keepdims=True)) * scale
 

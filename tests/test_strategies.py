@@ -1,10 +1,14 @@
 """The public strategies, and property tests of gradients made with them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants import whole_bank
 
@@ -21,6 +25,26 @@ def test_a_property_test_fails_with_the_report() -> None:
     mutant = next(m for m in whole_bank() if m.op.__name__ == "db_averaged")
     with pytest.raises(GradientError, match=r"db is wrong.* it is N times too small"):
         strategies.gradient_test(mutant.op, mutant.shapes)()
+
+
+@pytest.mark.parametrize("profile", ["default", "search", "ci"])
+def test_a_profile_can_be_chosen(profile: str) -> None:
+    """By the command line or the environment; only "search" draws other examples in each run."""
+    chosen = settings.get_profile(profile)
+    assert chosen.derandomize == (chosen.database is None) == (profile != "search")
+    assert chosen.deadline is None
+    assert (chosen.max_examples > 100) == (profile == "search")
+    command = [sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "--collect-only"]
+    command += [str(Path(__file__).with_name("test_shapes.py"))]
+    plain = {k: v for k, v in os.environ.items() if k not in ("CI", "HYPOTHESIS_PROFILE")}
+    for options, more in (
+        ([f"--hypothesis-profile={profile}"], {"HYPOTHESIS_PROFILE": "default"}),
+        ([], {"HYPOTHESIS_PROFILE": profile}),
+    ):
+        ran = subprocess.run(
+            command + options, env=plain | more, capture_output=True, text=True, check=True
+        )
+        assert f"hypothesis profile {profile!r}" in ran.stdout
 
 
 @given(x=strategies.image_batches(channels=3), w=strategies.matrices(rows=2), data=st.data())

@@ -172,7 +172,7 @@ def share_without_dy(x):
     return x.mean(axis=(2, 3)), backward
 
 
-@wrong("global_avg_pool", "N C H W", says=r"axes .*swapped|transposed")
+@wrong("global_avg_pool", "N C H W", says=r"axes .*(swapped|turned)|transposed")
 def channels_come_last(x):
     """The gradient is (N, H, W, C) for an x of (N, C, H, W)."""
     h, w = x.shape[2:]
@@ -183,7 +183,7 @@ def channels_come_last(x):
     return x.mean(axis=(2, 3)), backward
 
 
-@wrong("global_avg_pool", "N C H C", says=r"axes .*swapped|transposed")
+@wrong("global_avg_pool", "N C H C", says=r"axes .*(swapped|turned)|transposed")
 def channels_are_taken_for_columns(x):
     """For maps with W = C, dy is spread along the wrong axes: column w gets dy of channel w."""
 
@@ -193,7 +193,7 @@ def channels_are_taken_for_columns(x):
     return x.mean(axis=(2, 3)), backward
 
 
-@wrong("global_avg_pool", "N N H W", says=r"axes .*swapped|transposed")
+@wrong("global_avg_pool", "N N H W", says=r"axes .*(swapped|turned)|transposed")
 def samples_and_channels_change_places(x):
     """For N = C, dy is transposed: sample n gets the gradients of channel n."""
 
@@ -328,7 +328,7 @@ def only_the_largest_of_all_wins(x):
     return x.max(axis=(2, 3)), backward
 
 
-@wrong("global_max_pool", "N C H H", says=r"axes .*swapped|transposed")
+@wrong("global_max_pool", "N C H H", says=r"axes .*(swapped|turned)|transposed")
 def row_and_column_of_the_winner_swapped(x):
     """For square maps, the row of the largest pixel is used as its column."""
     n, c, h, _ = x.shape

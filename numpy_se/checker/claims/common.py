@@ -85,7 +85,7 @@ class Gradient:
         moved = tuple(k for k in range(len(order)) if order[k] != k)
         if len(order) == 2:
             return "it is transposed"
-        return f"its axes {self.letters(moved)} are swapped"
+        return f"its axes {self.letters(moved)} are {'swapped' if len(moved) == 2 else 'turned'}"
 
 
 def holds(left: Any, right: Any, slack: float = 1e-12) -> bool:

@@ -34,7 +34,7 @@ def places(probes: Sequence[Gradient]) -> str:
             found.add(BORDER)  # such a map says nothing about it
         telling += wrong.sum() > 1
         shared = found if shared is None else shared & found
-    if inside < 2:
+    if inside < 2 or (shared and len(shared) > 1):  # the last of W lies at the border
         shared = (shared or set()) - {BORDER}
     if not shared or telling < 2:
         return ""

@@ -49,7 +49,7 @@ def excitation(squeeze: Op, inner: Op, gate: Op) -> Chain:
     chain = _with_sums(_with_biases(Chain("excitation", f"x {WEIGHTS}", **stages)))
 
     @chain.mistake(
-        "scale-path-added", "squeeze", "a scale path s * ds is added: the gates alone have none"
+        "scale-path-added", "squeeze", "a scale path {s} * d{s} is added: the gates alone have none"
     )
     def scale_path_added(v: Values, dz: Array) -> Any:
         return {"x": v["right"]["x"] + (v["s"] * v["ds"])[:, :, None, None]}
@@ -63,7 +63,7 @@ def squeeze_excite(squeeze: Op, inner: Op, gate: Op) -> Chain:
     stages["scale"] = (channel_scale, "x s -> y")
     chain = _with_sums(_with_biases(Chain("se", f"x {WEIGHTS}", **stages)))
 
-    @chain.mistake("scale.z-for-x", "scale", "in the scale: z in place of x in ds")
+    @chain.mistake("scale.z-for-x", "scale", "in the scale: {z} in place of {x} in d{s}")
     def z_for_x(v: Values, dy: Array) -> Any:
         return {"s": dy.sum(axis=(2, 3)) * v["z"]}
 
@@ -75,17 +75,17 @@ def _with_biases(chain: Chain) -> Chain:
     inner = next(stage for stage in chain.stages if stage.gives == "a")
     title = "ReLU" if inner.op is relu else "inner activation"
 
-    @chain.mistake("db1-too-early", "first_linear_layer", f"db1 is taken before the {title}")
+    @chain.mistake("db1-too-early", "first_linear_layer", f"d{{b1}} is taken before the {title}")
     def db1_too_early(v: Values, dh: Array) -> Any:
         return None if v["b1"] is None else {"b1": v["da"].sum(axis=0)}
 
-    @chain.mistake("db2-too-early", "second_linear_layer", "db2 is taken before the gate")
+    @chain.mistake("db2-too-early", "second_linear_layer", "d{b2} is taken before the gate")
     def db2_too_early(v: Values, du: Array) -> Any:
         return None if v["b2"] is None else {"b2": v["ds"].sum(axis=0)}
 
     if inner.op is relu:
 
-        @chain.mistake("mask-before-bias", "relu", "the mask is taken before b1 is added")
+        @chain.mistake("mask-before-bias", "relu", "the mask is taken before {b1} is added")
         def mask_before_bias(v: Values, da: Array) -> Any:
             return None if v["b1"] is None else {"h": da * (v["h"] > v["b1"])}
 
@@ -98,7 +98,7 @@ def _with_sums(chain: Chain) -> Chain:
     @chain.mistake(
         "dw1-summed",
         "first_linear_layer",
-        "dw1 from summed pooling: the sum of x in place of its mean",
+        "d{w1} from summed pooling: the sum of {x} in place of its mean",
     )
     def dw1_summed(v: Values, dh: Array) -> Any:
         return {"w1": dh.T @ v["x"].sum(axis=(2, 3))}

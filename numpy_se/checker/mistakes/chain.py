@@ -76,13 +76,17 @@ class Stage(NamedTuple):
         return dict(zip(self.given(values), grads, strict=True))
 
     def names(self, values: Values) -> dict[str, str]:
-        """The names that the parameters of the operation have here."""
+        """The names that the parameters of the operation have here, in braces: see ``Slip``."""
         pairs = zip(parameters(self.op), self.given(values), strict=False)
-        return {**dict(pairs), "y": self.gives}
+        named = {own: f"{{{here}}}" for own, here in pairs}
+        return {**named, "y": f"{{{self.gives}}}"}
 
 
 class Slip(NamedTuple):
-    """A mistake in one stage: ``rule(values, d)`` gives its wrong gradients by name."""
+    """A mistake in one stage: ``rule(values, d)`` gives its wrong gradients by name.
+
+    In ``text``, the names of values stand in braces.
+    """
 
     code: str
     text: str
@@ -169,8 +173,14 @@ class Chain:
         given = [name for name in self.takes if values[name] is not None]
         return {number: found[f"d{name}"] for number, name in enumerate(given)}
 
-    def suspects(self, args: tuple[Any, ...], sizes: Mapping[str, int]) -> Iterator[Suspect]:
-        """Give the wrong backwards: single mistakes first, then pairs in two stages."""
+    def suspects(
+        self, args: tuple[Any, ...], names: Mapping[str, str], sizes: Mapping[str, int]
+    ) -> Iterator[Suspect]:
+        """Give the wrong backwards: single mistakes first, then pairs in two stages.
+
+        ``names`` are those that somebody gave the arguments. Values inside have names of ours,
+        which are explained.
+        """
         values, backs = self.forward(args)
 
         def predict(slips: Mapping[str, Rule], dy: Array) -> dict[int, Array] | None:
@@ -182,10 +192,11 @@ class Chain:
         local = [*self._on_paths(values), *self.own, *self._registered(values, sizes)]
         local += self._substituted(values)
         for slip in one_after_the_other(local, self._handed_on(values, sizes)):
-            yield Suspect(slip.code, slip.text, partial(predict, {slip.stage: slip.rule}))
+            text = self._explained(slip.text, names)
+            yield Suspect(slip.code, text, partial(predict, {slip.stage: slip.rule}))
         for one, other in combinations(local if len(local) < MANY else (), 2):
             if one.stage != other.stage:
-                text = f"two mistakes: {one.text}, and {other.text}"
+                text = self._explained(f"two mistakes: {one.text}, and {other.text}", names)
                 both = {one.stage: one.rule, other.stage: other.rule}
                 yield Suspect(f"{one.code}+{other.code}", text, partial(predict, both))
 
@@ -197,7 +208,7 @@ class Chain:
             others = {other for stage in stages for other in stage.takes}
             for stage in stages:
                 path = partial(self._changed, stage, name)
-                yield path("", f"is missing: {name} feeds {feeds}", lambda v, g: 0 * g)
+                yield path("", f"is missing: {{{name}}} feeds {feeds}", lambda v, g: 0 * g)
                 if len(stage.takes) == 1 and values[name].ndim > 2:
                     pixel = "reaches one pixel only"
                     yield path(".one-pixel", pixel, lambda v, g: _to_corner(g))
@@ -210,19 +221,19 @@ class Chain:
                     if _spreads(values[other], values[name]):
                         yield path(
                             ".factor-too-much",
-                            f"has a factor {other} too much",
+                            f"has a factor {{{other}}} too much",
                             lambda v, g, other=other: g * _spread(v[other], g),
                         )
             first, dy = stages[0], f"d{self.gives}"  # the gradient of the first one comes last
             yield Slip(
                 f"{self.code}.paths-multiplied",
-                f"the two paths of {name} are multiplied",
+                f"the two paths of {{{name}}} are multiplied",
                 first.name,
                 _changing(name, lambda v, g, dx=f"d{name}": g * v[dx] - v[dx]),
             )
             yield Slip(
                 f"{self.code}.shortcut-added",
-                f"{dy} is added: the shortcut of a residual block",
+                f"d{{{self.gives}}} is added, as a shortcut would",
                 first.name,
                 _changing(name, lambda v, g, dy=dy: g + v[dy]),
             )
@@ -263,7 +274,8 @@ class Chain:
                     like = np.transpose(values[other]) if ".T" in title else values[other]
                     if np.shape(like) == np.shape(values[name]) and np.ndim(like) == 2:
                         code = f"{stage.code}.{title.replace('.T', '-t')}-for-{name}".lower()
-                        text = f"in the {stage.title}: {title} in place of {name}"
+                        shown = title.replace(other, f"{{{other}}}", 1)
+                        text = f"in the {stage.title}: {shown} in place of {{{name}}}"
                         rule = _substituting(stage, name, title)
                         yield Slip(f"{self.code}.{code}", text, stage.name, rule)
 
@@ -294,13 +306,21 @@ class Chain:
 
     def _changed(self, stage: Stage, name: str, code: str, words: str, change: Change) -> Slip:
         """A mistake in one gradient that a stage hands on."""
-        own, what = f"{stage.code}.d{name.lower()}", f"in the {stage.title}: d{name}"
+        own, what = f"{stage.code}.d{name.lower()}", f"in the {stage.title}: d{{{name}}}"
         if name in self.used_twice:
             own, what = f"{stage.code}-path", f"the {stage.title} path"
         rule = _changing(name, change)
         return Slip(f"{self.code}.{own}{code}", f"{what} {words}", stage.name, rule)
 
-    def wrong_outputs(self, args: tuple[Any, ...]) -> Iterator[Suspect]:
+    def _explained(self, text: str, names: Mapping[str, str]) -> str:
+        """Put names into a text. A name of ours is explained by the stage that gives the value."""
+        used = _Used({name: names.get(name, name) for name in self.takes})
+        words = text.format_map(used)
+        makers = {stage.gives: stage for stage in self.stages[:-1]}
+        inner = [f"{n} is what the {makers[n].title} gives" for n in used.order if n in makers]
+        return f"{words} ({', '.join(inner)})" if inner else words
+
+    def wrong_outputs(self, args: tuple[Any, ...], names: Mapping[str, str]) -> Iterator[Suspect]:
         """Give the wrong forward passes: another operation in a stage, or a mistake in it."""
         values, _ = self.forward(args)
 
@@ -315,8 +335,21 @@ class Chain:
         for stage in self.stages:
             given = tuple(stage.given(values).values())
             for code, text, wrong in forward_suspects(stage.op, given, stage.names(values)):
-                code, text = f"{self.code}.{stage.code}:{code}", f"in the {stage.title}: {text}"
+                text = self._explained(f"in the {stage.title}: {text}", names)
+                code = f"{self.code}.{stage.code}:{code}"
                 yield Suspect(code, text, partial(predict, stage, wrong))
+
+
+class _Used(dict[str, str]):
+    """Names to put into words, and in which order they were used."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
+        self.order: dict[str, None] = {}
+
+    def __getitem__(self, key: str) -> str:
+        self.order[key] = None
+        return self.get(key, key)
 
 
 _MIXES = (("averaged", np.mean, ""), ("summed", np.sum, " too often"))

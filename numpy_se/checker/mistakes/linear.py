@@ -37,7 +37,7 @@ for code, turn in [
         return None if _is_square(args[1]) else {0: dy @ turn(args[1])}
 
 
-@mistake("linear.w-transposed", of=linear, says="{w} is transposed in d{x}")
+@mistake("linear.w-transposed", of=linear, says="{w} and its transpose are mixed up in d{x}")
 def w_transposed(args: Args, dy: Array) -> dict[int, Array] | None:
     return {0: dy @ args[1].T} if _is_square(args[1]) else None
 

@@ -89,7 +89,7 @@ def backward_suspects(
     """Give the wrong backwards of ``op`` at ``args``. ``names`` are those of ``{x}``, ..."""
     function, options = plain(op)
     if hasattr(function, "suspects"):  # a chain knows the mistakes in its stages
-        yield from function.suspects(args, sizes)
+        yield from function.suspects(args, names, sizes)
     for entry in BACKWARD.get(function, ()):
         scales = scaled_by(sizes) if entry.scaled else [("", None)]
         for words, factor in scales:
@@ -102,7 +102,7 @@ def forward_suspects(op: Op, args: tuple[Any, ...], names: Mapping[str, str]) ->
     """Give the wrong forward passes of ``op`` at ``args``."""
     function, options = plain(op)
     if hasattr(function, "wrong_outputs"):
-        yield from function.wrong_outputs(args)
+        yield from function.wrong_outputs(args, names)
     for entry in FORWARD.get(function, ()):
         text = entry.says.format_map(_Names(names))
         yield Suspect(entry.code, text, partial(entry.rule, args, **options))
