@@ -104,6 +104,49 @@ def dot(x, w):
     return y.reshape(len(x)), lambda dy: backward(dy.reshape(-1, 1))
 
 
+def _signs(a):
+    return np.where(np.arange(a.size) % 3, 1, -1).reshape(a.shape)
+
+
+MIXED = np.random.default_rng(5).standard_normal((4, 4))
+TOKENS = np.array([0, 3, 1, 3, 0, 4, 2])
+
+
+def running_sum(x):
+    return np.cumsum(x, 1), lambda dy: np.cumsum(dy[:, ::-1], 1)[:, ::-1].copy()
+
+
+def projected(x):
+    return x @ MIXED, lambda dy: dy @ MIXED.T
+
+
+def looked_up(write):
+    def lookup(table):
+        def backward(dy):
+            d = np.zeros_like(table)
+            write(d, TOKENS, dy)
+            return d
+
+        return table[TOKENS], backward
+
+    return lookup
+
+
+def written_once(d, rows, dy):
+    for row in set(rows):
+        d[row] = dy[list(rows).index(row)]
+
+
+def masked(f, fits, slope=lambda x: 3 * x**2):
+    """The backward of the function without its mask."""
+
+    def op(x):
+        y = x**3 if f is cube else f(x)
+        return np.where(fits(x), y, 0), lambda dy: dy * slope(x)
+
+    return op
+
+
 def where(op: Callable[..., Any], fits: Callable[..., bool]) -> Any:
     """The operation takes some sizes only."""
 
@@ -776,6 +819,50 @@ WRONG: dict[str, list[Row]] = {
             spoiled(project, lambda a: a.grads[1] / np.linalg.norm(a.grads[1]), 1),
             PRODUCT,
             "it is normalised to length 1",
+        ),
+    ],
+    "any.not-transposed": [
+        (spoiled(running_sum, lambda a: np.cumsum(a.dy, 1)), MATRIX, "dy goes through the forward"),
+        (
+            spoiled(projected, lambda a: a.dy @ MIXED),
+            {"x": ("N", 4)},
+            "dy goes through the forward",
+        ),
+    ],
+    "any.one-use": [
+        (looked_up(lambda d, i, dy: d.__setitem__(i, dy)), {"table": (5, "C")}, "only the last"),
+        (looked_up(written_once), {"table": (5, "C")}, "only the first"),
+    ],
+    "any.entries-left-out": [
+        (spoiled(cube, lambda a: a.dx * (np.abs(a.x) < 1.5)), MATRIX, "some entries are 0"),
+        (spoiled(weighted, lambda a: a.dx * (np.abs(a.x) < 1)), PRODUCT, "some entries are 0"),
+    ],
+    "any.mask-missing": [
+        (masked(cube, lambda x: np.abs(x) < 1), MATRIX, "some entries should be 0"),
+        (masked(np.sinh, lambda x: np.abs(x) > 0.7, np.cosh), MATRIX, "some entries should be 0"),
+    ],
+    "any.signs": [
+        (spoiled(cube, lambda a: a.dx * np.sign(np.sin(9 * a.x))), MATRIX, "the signs of some"),
+        (spoiled(project, lambda a: a.grads[1] * _signs(a.grads[1]), 1), PRODUCT, "the signs of"),
+    ],
+    "any.difference-per-axis": [
+        (spoiled(cube, lambda a: a.dx - a.dx.mean(1, keepdims=True)), MATRIX, "it is off by one"),
+        (
+            spoiled(cube, lambda a: a.dx - a.x * (a.dx * a.x).sum(1, keepdims=True)),
+            MATRIX,
+            "it is off by a multiple of x for each index of N",
+        ),
+    ],
+    "any.factor-per-axis": [
+        (
+            spoiled(cube, lambda a: a.dx / np.linalg.norm(a.x, axis=1, keepdims=True)),
+            MATRIX,
+            "it is the right one times a number for each index of N",
+        ),
+        (
+            spoiled(cube, lambda a: a.dx / np.linalg.norm(a.x, axis=0)),
+            MATRIX,
+            "it is the right one times a number for each index of C",
         ),
     ],
     "any.clipped": [

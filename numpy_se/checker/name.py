@@ -9,7 +9,7 @@ this order:
 2. a gradient is right but for its last digits;
 3. a plain claim about one gradient: a factor, a sum, an axis, a part of ``dy``;
 4. a mistake that is known in this operation and explains all gradients, or else each one;
-5. any other claim about one gradient;
+5. any other claim about one gradient, at last one about its structure;
 6. the gradient is not linear in ``dy``.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.checker.case import Case, at_kinks, forward_runs, other_sizes, related
-from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple
+from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple, structural
 from numpy_se.checker.findings import Cause, Finding, Kind
 from numpy_se.checker.look import Look, look
 from numpy_se.checker.properties import nonlinear
@@ -33,6 +33,7 @@ from numpy_se.contract import Array
 
 FEW = 24  # entries of a large gradient
 WIDE = 6.0  # magnitude of the values of one probe: past a clip, and not far into saturation
+SOME = 6  # entries that a claim about their structure wants
 FEWEST = 4  # entries of a gradient that one probe can tell something about
 LIKELY = 400  # orders of the gradients that are tried
 
@@ -135,6 +136,7 @@ class _Search:
                     own[name]
                     or self.mistake(only=name)
                     or self.claim(name, generic)
+                    or self.claim(name, structural, least=SOME)
                     or self.nonlinearity(name)
                 )
         for cause in dict.fromkeys(filter(None, own.values())):
@@ -179,25 +181,32 @@ class _Search:
                 return ", ".join(f"d{self.names[number]}" for number in order)
         return ""
 
-    def claim(self, name: str, claims: Callable[[Gradient], Claims]) -> tuple[str, str] | None:
-        """The first claim about one gradient that holds at every probe, wrong at one or more."""
+    def claim(
+        self, name: str, claims: Callable[[Gradient], Claims], least: int = 0
+    ) -> tuple[str, str] | None:
+        """The first claim about one gradient that holds at every probe, wrong at one or more.
+
+        Probes with fewer than ``least`` entries are left out, and two of the others must be wrong.
+        """
         holding: dict[tuple[str, str], None] | None = None
-        telling = False
+        telling = 0
         if self.first.simple:
             return None  # at a kink there is no right number to compare with
         if len(self.probes) == 1 and self.gradient(0, name).right.size < FEWEST:
             return None  # any number is some multiple of another
         for k, probe in enumerate(self.probes):
             g = self.gradient(k, name)
+            if g.right.size < least:
+                continue
             if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
                 return None
-            telling |= not holds(g.given, g.right)
+            telling += not holds(g.given, g.right)
             slack = dict(probe.resolution).get(f"d{name}", 0.0)
             found = dict.fromkeys(
                 (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack + 1e-12)
             )
             holding = found if holding is None else {c: None for c in holding if c in found}
-        return next(iter(holding or {}), None) if telling else None
+        return next(iter(holding or {}), None) if telling > (least > 0) else None
 
     def mistake(self, only: str = "") -> tuple[str, str] | None:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.

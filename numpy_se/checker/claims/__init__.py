@@ -8,6 +8,7 @@ taken for H*W when it is 4*C.
 from numpy_se.checker.claims.common import Claim, Claims, Gradient, holds
 from numpy_se.checker.claims.places import places
 from numpy_se.checker.claims.shape import of_shape
+from numpy_se.checker.claims.structure import of_entries, of_jacobian
 from numpy_se.checker.claims.value import (
     of_constants,
     of_order,
@@ -16,7 +17,7 @@ from numpy_se.checker.claims.value import (
     of_values,
 )
 
-__all__ = ["Claim", "Claims", "Gradient", "generic", "holds", "places", "simple"]
+__all__ = ["Claim", "Claims", "Gradient", "generic", "holds", "places", "simple", "structural"]
 
 
 def simple(g: Gradient) -> Claims:
@@ -34,3 +35,10 @@ def generic(g: Gradient) -> Claims:
     if g.given.shape == g.right.shape:
         yield from of_places(g)
         yield from of_values(g)
+
+
+def structural(g: Gradient) -> Claims:
+    """Claims that describe more than they explain; they want some entries to look at."""
+    if g.given.shape == g.right.shape:
+        yield from of_jacobian(g)
+        yield from of_entries(g)
