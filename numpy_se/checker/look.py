@@ -149,7 +149,7 @@ class _Gradient:
         self.directions, self.slopes = directions, slopes
         self.single = len(directions) - each  # without the direction of all entries
         self.finding = unusable(name, grad, ran.args[place])
-        self.at_kinks = int(slopes.kink[: self.single].any(axis=1).sum())
+        self.at_kinks = 0
         self.silent = not slopes.low.any() and not slopes.high.any()
         self.undecided = 0
         self.tolerance: float | None = None
@@ -169,6 +169,7 @@ class _Gradient:
         finest = max(finest, SATURATED * usual, rounding)
         tolerance = finest + self.slopes.error(dy)
         self.tolerance = float(tolerance[:single].max())
+        self.at_kinks = int((~(high - low <= tolerance))[:single].sum())
         if largest:
             self.undecided = int((tolerance[:single] > COARSE * max(largest, usual)).sum())
         error = np.maximum(low - along, along - high)

@@ -39,26 +39,38 @@ LIKELY = 400  # orders of the gradients that are tried
 
 
 def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
-    """Look for the causes of what is wrong at a look."""
+    """Look for the causes of what is wrong at a look.
+
+    Sizes that were given are changed first, as far as the operation runs. They may be a part of
+    it, and backward right at no others; so they are kept then.
+    """
     runs = partial(_backward_runs if first.well_shaped else forward_runs, op)
-    case = related(first.case, runs)
-    probes = list(_probes(op, case, first, runs))
-    wrong = {f.subject: f for found in (*probes, first) for f in found.wrong}
-    wrong = {name: wrong[f"d{name}"] for name in first.names if f"d{name}" in wrong}
-    if not wrong:
-        return ()
-    if not probes:
-        return tuple(_constant(op, first, name, f) for name, f in wrong.items())
-    causes = tuple(_Search(op, probes, wrong).causes())
-    if case.fixed and not all(cause.code for cause in causes):
-        # the sizes may be part of the operation, and backward right at no others
-        own: list[Look | None] = [p for p in probes if p.case.sizes == first.case.sizes]
-        own += [_redraw(op, first.case, seed, simple=first.simple) for seed in (7, 8)]
-        telling = [p for p in own if p and p.complete]
-        if len(telling) > 1:
-            again = tuple(_Search(op, telling, wrong).causes())
-            return again if sum(bool(c.code) for c in again) else causes
-    return causes
+    cases = [related(first.case, runs), *([first.case] if first.case.fixed else [])]
+    searches: dict[int, _Search] = {}
+    best: tuple[Cause, ...] = ()
+    for describe in (False, True):
+        for number, case in enumerate(cases):
+            if number not in searches:
+                probes = list(_probes(op, case, first, runs))
+                searches[number] = _Search(op, probes, _wrong(first, probes))
+            found = searches[number].causes(describe)
+            if not best or _count(found) > _count(best):
+                best = found
+            if best and all(cause.code for cause in best):
+                return best
+    return best or tuple(
+        _constant(op, first, name, finding) for name, finding in _wrong(first, ()).items()
+    )
+
+
+def _wrong(first: Look, probes: Sequence[Look]) -> dict[str, Finding]:
+    """The finding about each wrong gradient, by the name of its argument."""
+    found = {f.subject: f for look in (*probes, first) for f in look.wrong}
+    return {name: found[f"d{name}"] for name in first.names if f"d{name}" in found}
+
+
+def _count(causes: Sequence[Cause]) -> int:
+    return sum(bool(cause.code) for cause in causes)
 
 
 def _backward_runs(op: Op, case: Case) -> bool:
@@ -110,6 +122,8 @@ class _Search:
 
     def __init__(self, op: Op, probes: Sequence[Look], wrong: dict[str, Finding]) -> None:
         self.op, self.probes, self.wrong = op, probes, wrong
+        if not probes:
+            return
         self.first = probes[0]
         self.names = self.first.names
         self.y_axes = _output_axes(probes)
@@ -118,8 +132,14 @@ class _Search:
         varying = [x for x in sizes[0] if len({own.get(x) for own in sizes}) > 1]
         self.sizes = [{x: own[x] for x in varying} for own in sizes]
 
-    def causes(self) -> Iterator[Cause]:
-        """Explain all wrong gradients by one mistake, or else each of them by its own."""
+    def causes(self, describe: bool) -> tuple[Cause, ...]:
+        """Explain all wrong gradients by one mistake, or else each of them by its own.
+
+        ``describe`` asks for claims that describe more than they explain, too.
+        """
+        return tuple(self._causes(describe)) if self.probes else ()
+
+    def _causes(self, describe: bool) -> Iterator[Cause]:
         titles = tuple(f"d{name}" for name in self.wrong)
         if order := self.wrong_order():
             words = f"the gradients are in the wrong order: backward gives {order}"
@@ -136,8 +156,8 @@ class _Search:
                     own[name]
                     or self.mistake(only=name)
                     or self.claim(name, generic)
-                    or self.claim(name, structural, least=SOME)
                     or self.nonlinearity(name)
+                    or (self.claim(name, structural, least=SOME) if describe else None)
                 )
         for cause in dict.fromkeys(filter(None, own.values())):
             yield Cause(cause[0], tuple(f"d{n}" for n in own if own[n] == cause), cause[1])
@@ -163,7 +183,7 @@ class _Search:
         shown = False
         for probe in self.probes:
             given, right = probe.run.grads[number], probe.right(number)
-            if not holds(given, right):
+            if not _same(probe, number, given, right):
                 return None
             both_signs = (given < right).any() and (given > right).any()  # no constant is added
             shown |= bool(both_signs) and any(f.subject == f"d{name}" for f in probe.wrong)
@@ -174,7 +194,7 @@ class _Search:
         """Name the gradients in the order in which backward gives them, if it is a wrong one."""
         for order in islice(permutations(range(len(self.names))), 1, LIKELY):
             if all(
-                holds(probe.run.grads[place], probe.right(number))
+                _same(probe, number, probe.run.grads[place], probe.right(number))
                 for probe in self.probes
                 for place, number in enumerate(order)
             ):
@@ -200,10 +220,10 @@ class _Search:
                 continue
             if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
                 return None
-            telling += not holds(g.given, g.right)
-            slack = dict(probe.resolution).get(f"d{name}", 0.0)
+            slack = _slack(probe, g.number)
+            telling += not holds(g.given, g.right, slack)
             found = dict.fromkeys(
-                (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack + 1e-12)
+                (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack)
             )
             holding = found if holding is None else {c: None for c in holding if c in found}
         return next(iter(holding or {}), None) if telling > (least > 0) else None
@@ -231,7 +251,7 @@ class _Search:
 
     def _is_wrong(self, probe: Look, only: str) -> bool:
         return any(
-            not holds(given, probe.right(number))
+            not _same(probe, number, given, probe.right(number))
             for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True))
             if name == (only or name)
         )
@@ -252,7 +272,7 @@ class _Search:
         """Tell whether a mistake predicts all gradients at a probe, or ``only`` one."""
         floats = [i for i, a in enumerate(probe.run.args) if is_float(a)]
         return all(
-            holds(given, predicted.get(floats[number], probe.right(number)))
+            _same(probe, number, given, predicted.get(floats[number], probe.right(number)))
             for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True))
             if name == (only or name)
         )
@@ -261,6 +281,16 @@ class _Search:
         """Say how a gradient is not linear in dy, or nothing."""
         code, how = nonlinear(self.op, self.first.run)[self.names.index(name)]
         return (code, f"it is {how}") if how else None
+
+
+def _slack(probe: Look, number: int) -> float:
+    """The error that slopes of an argument may have, weighed with dy."""
+    return dict(probe.resolution).get(f"d{probe.names[number]}", 1e-12)
+
+
+def _same(probe: Look, number: int, a: Array, b: Array) -> bool:
+    """Tell whether two gradients of an argument are equal, but for the error of slopes."""
+    return holds(a, b, _slack(probe, number))
 
 
 def _constant(op: Op, first: Look, name: str, finding: Finding) -> Cause:

@@ -31,9 +31,14 @@ def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) ->
     ``smooth`` says that there are no kinks near. At a kink, rounding alone may change the gradient.
     """
     titles = [f"d{name}" for name in float_names(names, ran.args)]
+    try:
+        ways = nonlinear(op, ran)
+    except Exception as error:
+        text = f"backward raises {in_short(error)} for another dy, such as zeros"
+        return [Finding(Kind.RAISES, "backward", text)]
     found = [
         Finding(Kind.NONLINEAR, title, f"{title} is {how}", code=code)
-        for title, (code, how) in zip(titles, nonlinear(op, ran), strict=True)
+        for title, (code, how) in zip(titles, ways, strict=True)
         if how
     ]
     if smooth and not found:
@@ -47,7 +52,7 @@ def nonlinear(op: Op, ran: Run) -> list[tuple[str, str]]:
     rng = np.random.default_rng(0)
     other = np.asarray(np.roll(ran.dy, 1) + 0.5)
     g0s, g1s, g2s, gs = (
-        _gradients(backward, dy) for dy in (0 * ran.dy, ran.dy, other, other - 2 * ran.dy)
+        _gradients(backward, dy) for dy in (0 * ran.dy, 1 * ran.dy, other, other - 2 * ran.dy)
     )
     moved = [_gradients(backward, _by_eps(ran.dy, 4 * EPS, rng)) for _ in range(4)]
     least = 50 * EPS * float(np.abs(ran.dy).max())
@@ -151,16 +156,22 @@ def overflow(op: Op, names: tuple[str, ...], args: tuple[Any, ...]) -> list[Find
 
 
 def rounded_to_float32(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> list[str]:
-    """Name the arguments that the forward pass rounds to float32: rounding them changes nothing."""
+    """Name the arguments that the forward pass rounds to float32.
+
+    Rounding them changes nothing, and going on to the next float32 numbers changes all.
+    """
     rounded = []
     for place, name in enumerate(names):
         if is_float(args[place]):
             coarse = args[place].astype(np.float32).astype(np.float64)
             moved = (coarse if i == place else a for i, a in enumerate(copies(args)))
-            further = (1.01 * a if i == place else a for i, a in enumerate(copies(args)))
+            next_ = np.nextafter(args[place].astype(np.float32), np.float32(np.inf))
+            after = np.nextafter(next_, np.float32(np.inf)).astype(np.float64)
+            further = (after if i == place else a for i, a in enumerate(copies(args)))
             with contextlib.suppress(Exception):  # it may lie outside of the domain
                 y, same, far = (np.array(op(*given)[0]) for given in (copies(args), moved, further))
-                if (coarse != args[place]).any() and (y == same).all() and (y != far).any():
+                moved_on = (y != far).mean() > 0.5
+                if (coarse != args[place]).any() and (y == same).all() and moved_on:
                     rounded.append(name)
     return rounded
 
@@ -205,7 +216,7 @@ def _by_eps(a: Array, eps: float, rng: np.random.Generator) -> Array:
 
 
 def _gradients(backward: Any, dy: Array) -> list[Array]:
-    given = backward(dy.copy() if np.ndim(dy) else np.float64(dy))
+    given = backward(np.asarray(dy)[()] if np.ndim(dy) == 0 else dy)
     return list(map(np.array, as_tuple(given)))
 
 

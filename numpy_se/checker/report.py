@@ -93,9 +93,16 @@ class GradientReport:
             return [f"ok: all gradients agree with differences: {counts}; {seen}", *notes]
         if self.verdict == "inconclusive":
             unclear = [name for name, state in self.gradients.items() if state == "undecided"]
-            what = f"{listed(unclear)} could not be decided here: " if unclear else ""
-            return [f"inconclusive: {what}{counts}; choose other inputs", *notes]
-        numbers = [_cause_line(cause, self.wrong) for cause in self.causes if not _own(cause, self)]
+            what = f"{listed(unclear)} could not be decided here" if unclear else ""
+            if not self.influence:
+                what = "y depends on none of the arguments here"
+            return [f"inconclusive: {what}: {counts}; choose other inputs", *notes]
+        causes = [cause for cause in self.causes if not _own(cause, self)]
+        if any(f.kind is Kind.STATE for f in self.findings):  # that is the cause of the rest
+            causes = [cause for cause in causes if cause.code]
+        numbers = [_cause_line(cause, self.wrong) for cause in causes]
+        told = {subject for cause in self.causes for subject in cause.subjects}
+        numbers += [f"{f.text}." for f in self.wrong if f.subject not in told]
         promises = [f"{f.text}." for f in self.findings if f not in self.wrong]
         lines = numbers + promises
         if promises and not numbers and "undecided" not in self.gradients.values():

@@ -87,6 +87,8 @@ def check_output(y: Any) -> None:
         raise TypeError(f"gradcheck: y is {kind_of(y)}; it wants a NumPy array")
     if (dtype := np.asarray(y).dtype) != np.float64:
         raise TypeError(f"gradcheck: y is {dtype}; it wants float64, as the arguments are")
+    if np.size(y) == 0:
+        raise ValueError(f"gradcheck: y has shape {np.shape(y)}, and no entry")
     if not np.isfinite(y).all():
         raise ValueError("gradcheck: y is not finite; choose other arguments")
 
@@ -122,9 +124,10 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     grads = tuple(_kept(g) for g in results)
     found += promises.of_backward(upstream, given, results, changed)
     notes: list[str] = []
-    found += _when_repeated(op, backward, args, dy, results, grads)
+    if all(type(g) in PLAIN and g.dtype.kind == "f" for g in grads):
+        found += _when_repeated(op, backward, args, dy, results, grads)
     with contextlib.suppress(Exception):  # it may not take these arguments
-        op(*(0.5 * np.flip(a) if is_float(a) else a for a in args))
+        op(*(0.5 * np.flip(a) if is_float(a) else a for a in copies(args)))
     if type(y) in PLAIN and not np.array_equal(first, y) and not found:
         notes.append("a later call overwrites y, which is a buffer of the op: copy y to keep it")
     return Run(args, first, dy, grads, tuple(found), tuple(notes))
@@ -211,7 +214,7 @@ def _when_repeated(
                 return state("state.previous-call", text)
             return state("state.called-again", text)
         with contextlib.suppress(Exception):  # it may not take these arguments
-            op(*(0.5 * np.flip(a) if is_float(a) else a for a in args))
+            op(*(0.5 * np.flip(a) if is_float(a) else a for a in copies(args)))
         if not _all_close(first, again(dy)):
             text = "backward uses what a later forward call has overwritten"
             return state("state.overwritten", text)
@@ -239,7 +242,7 @@ def unusable(name: str, grad: Any, arg: Array) -> Finding | None:
 
 
 def _kept(a: Any) -> Any:
-    """A copy of a gradient, if it is one."""
+    """A copy of a gradient, if it is a plain array."""
     return np.array(a) if type(a) in PLAIN or isinstance(a, float) else a
 
 

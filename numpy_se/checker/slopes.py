@@ -34,7 +34,7 @@ FINEST = 1e-8  # no gradient is held to less than this, relative to its largest 
 COMPLEX_STEP = 1e-30
 STEP = 1e-4  # of a single entry, relative to the spread of the entries
 SMALL_STEP = 1e-7  # of many entries that move together: they meet many kinks
-TINY_STEP, PARTS_OF_IT = 1e-8, (0.73, 0.41, 0.29, 0.17)  # to see the rounding of y
+TINY_STEPS, PARTS_OF_IT = (1e-8, 1e-6), (0.73, 0.41, 0.29, 0.17)  # to see the rounding of y
 LADDER = (STEP, 3e-6, SMALL_STEP, 3e-9, 3e-3)  # of steps, where one does not do
 
 Op = Callable[..., Any]
@@ -132,21 +132,35 @@ def spread(a: Array) -> float:
 def roughness(op: Op, args: tuple[Any, ...], number: int, y0: Array) -> Array:
     """How far each output is off a straight line where an argument moves by next to nothing.
 
-    That is the rounding of the forward pass itself, which may be far more than that of one sum.
+    That is the rounding of the forward pass itself, which may be far more than that of one sum. An
+    output that does not move at all may be as rough as the others.
     """
-    arg, rng = args[number], np.random.default_rng(0)
-    move = TINY_STEP * spread(arg) * rng.choice([-1.0, 1.0], arg.shape)
     rough = np.zeros_like(y0)
+    for step in TINY_STEPS:
+        flat = np.ones(y0.shape, bool)
+        for part, first, change in _tiny_changes(op, args, number, y0, step):
+            off = np.abs(change - part * first)
+            rough = np.fmax(rough, np.where(np.isfinite(off), off, 0))
+            flat &= first == 0
+        if not flat.all():
+            return np.where(flat, rough.max(), rough)
+    return rough
+
+
+def _tiny_changes(
+    op: Op, args: tuple[Any, ...], number: int, y0: Array, step: float
+) -> Iterator[tuple[float, Array, Array]]:
+    """Move an argument to both sides: give a part, the change by the whole, and by the part."""
+    arg, rng = args[number], np.random.default_rng(0)
+    move = step * spread(arg) * rng.choice([-1.0, 1.0], arg.shape)
     for side in (move, -move):
         with contextlib.suppress(Exception):  # a neighbour outside of the domain
-            changes = [
+            first, *changes = (
                 output(op, (*args[:number], arg + part * side, *args[number + 1 :])) - y0
                 for part in (1, *PARTS_OF_IT)
-            ]
-            for part, change in zip(PARTS_OF_IT, changes[1:], strict=True):
-                off = np.abs(change - part * changes[0])
-                rough = np.fmax(rough, np.where(np.isfinite(off), off, 0))
-    return rough
+            )
+            for part, change in zip(PARTS_OF_IT, changes, strict=True):
+                yield part, first, change
 
 
 def measure(

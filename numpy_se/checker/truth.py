@@ -27,6 +27,7 @@ from numpy_se.contract import Array
 NUDGES = (1e-2, 1e-3, 3e-2, 1e-4)  # relative to the spread of an argument
 AGAIN = 1e-6
 PIECE_NUDGE = 1e-5
+MOST_NUDGES = 12
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
 MOST_OUTPUTS = 200  # that are asked one by one
 UNDECIDED_SHARE = 1e-2  # of a slope; a coarser measurement decides nothing
@@ -156,9 +157,18 @@ def decide(line: Line, finest: float, simple: bool, rng: np.random.Generator) ->
         return here if here.truth is Truth.WRONG else beside[truths.index(Truth.WRONG)]
     if Truth.RIGHT not in truths:
         return Judgement(Truth.UNDECIDED)
+    if here.truth is Truth.WRONG and _smooth(line, finest, rng):
+        return here  # at this very point, though there is no kink
     if simple and not legal(line, finest, rng):
         return Judgement(Truth.WRONG, here.expected)
     return Judgement(Truth.KINK, here.expected)
+
+
+def _smooth(line: Line, finest: float, rng: np.random.Generator) -> bool:
+    """Tell whether the gradients around this point agree with each other: no kinks meet here."""
+    near = [line.nudged(PIECE_NUDGE, rng).gradient() for _ in range(MOST_NUDGES)]
+    slack = finest + 1e-3 * np.abs(near[0]).max()
+    return all((np.abs(other - near[0]) <= slack).all() for other in near[1:])
 
 
 def legal(line: Line, finest: float, rng: np.random.Generator) -> bool:

@@ -88,7 +88,7 @@ class Gradient:
         return f"its axes {self.letters(moved)} are {'swapped' if len(moved) == 2 else 'turned'}"
 
 
-def holds(left: Any, right: Any, slack: float = 1e-12) -> bool:
+def holds(left: Any, right: Any, slack: float = 0.0) -> bool:
     """Tell whether the two sides of a claim are equal, but for ``slack``, an error of slopes."""
     left, right = np.asarray(left), np.asarray(right)
     if left.shape != right.shape or left.dtype.kind != "f":

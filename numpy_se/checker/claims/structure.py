@@ -13,6 +13,7 @@ import numpy as np
 from numpy_se.checker.claims.common import CLOSE, Claim, Claims, Gradient
 from numpy_se.contract import Array
 
+FAR = 1e-3  # how far numbers differ at least, to depend on an index
 ENOUGH = 3  # right entries beside wrong ones
 
 
@@ -57,11 +58,19 @@ def of_entries(g: Gradient) -> Claims:
             continue
         for words, part in _differences(g, rest):
             words = f"{words} for each index of {letter}"
-            yield Claim("any.difference-per-axis", words, given, right + part)
+            if _varies(part, axis):
+                yield Claim("any.difference-per-axis", words, given, right + part)
         norm = (right * right).sum(axis=rest, keepdims=True)
         share = (given * right).sum(axis=rest, keepdims=True) / np.where(norm > 0, norm, 1)
-        words = f"it is the right one times a number for each index of {letter}"
-        yield Claim("any.factor-per-axis", words, given, share * right)
+        if _varies(share, axis):
+            words = f"it is the right one times a number for each index of {letter}"
+            yield Claim("any.factor-per-axis", words, given, share * right)
+
+
+def _varies(part: Array, axis: int) -> bool:
+    """Tell whether numbers differ from index to index of an axis."""
+    middle = part.mean(axis=axis, keepdims=True)
+    return bool(np.abs(part - middle).max() > FAR * np.abs(part).max(initial=1e-300))
 
 
 def _differences(g: Gradient, rest: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.checker.claims.common import Claim, Claims, Gradient
+from numpy_se.checker.claims.common import CLOSE, Claim, Claims, Gradient
 from numpy_se.checker.claims.shape import sum_of_dy
 from numpy_se.checker.factors import scaled_by
 from numpy_se.contract import Array
@@ -21,20 +21,19 @@ USUAL = {  # what is usual behind a factor
 def of_constants(g: Gradient) -> Claims:
     """Yield constants that are forgotten, or there too often."""
     right = g.right
-    for words, factor in scaled_by(g.sizes):
-        if factor == 0:
+    for factor in scaled_by(g.sizes):
+        if factor.kind == "missing":
             yield Claim("any.zero", "it is zero", g.given, 0 * right)
-        elif factor == -1:
+        elif factor.kind == "sign":
             yield Claim("any.sign", "the sign is wrong", g.given, -right)
         else:
-            size = words.rsplit(" ", 1)[1]
-            by_size = "2" not in words and "sqrt" not in words and "/" not in words
-            hint = f" ({USUAL[size]})" if by_size and _is_sum(g) else ""
-            yield Claim(f"any.factor-too-{size}", f"it {words}{hint}", g.given, factor * right)
-    factor = float((g.given * right).sum() / max((right * right).sum(), 1e-300))
-    if f"{factor:.4g}" != "1":
-        words = f"it is {factor:.4g} times the right one"
-        yield Claim("any.factor", words, g.given, factor * right)
+            hint = f" ({USUAL[factor.kind]})" if factor.by_count and _is_sum(g) else ""
+            words = f"it {factor.words}{hint}"
+            code = "any.factor-too-large" if factor.kind == "large" else "any.factor-too-small"
+            yield Claim(code, words, g.given, factor.value * right)
+    share = float((g.given * right).sum() / max((right * right).sum(), 1e-300))
+    if abs(share - 1) > CLOSE:
+        yield Claim("any.factor", f"it is {share:.4g} times the right one", g.given, share * right)
 
 
 def _is_sum(g: Gradient) -> bool:
@@ -108,7 +107,8 @@ def of_order(g: Gradient) -> Claims:
         turned = right.transpose(order)
         if order != identity and turned.shape == right.shape:
             yield Claim("any.transposed", g.turned(order), given, turned)
-    pairs = [axes for count in (1, 2) for axes in combinations(identity, count)]
+    long = [k for k in identity if right.shape[k] > 1]
+    pairs = [axes for count in (1, 2) for axes in combinations(long, count)]
     for axes in pairs:
         words = f"it is flipped along {g.letters(axes)}"
         yield Claim("any.flipped", words, given, np.flip(right, axes))

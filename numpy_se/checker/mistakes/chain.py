@@ -110,6 +110,11 @@ class Chain:
             [Parameter(name, kind, default=None if left else needed) for name, left, _ in terms]
         )
         self.stages = [Stage(name, op, *_split(flow)) for name, (op, flow) in stages.items()]
+        known = {*self.takes}
+        for stage in self.stages:
+            if missing := [name for name in stage.takes if name not in known]:
+                raise ValueError(f"{code}: {stage.name} takes {missing[0]!r}, which nothing gives")
+            known.add(stage.gives)
         self.gives = self.stages[-1].gives
         self.axes = ""  # those of the arguments, if they are to be looked at before a run
         self.own: list[Slip] = []
@@ -128,6 +133,8 @@ class Chain:
         gradient of what it gives. ``values`` has all values of the chain by name, as "dz" the
         gradients that were computed before, and as "right" the right gradients of the stage.
         """
+        if stage not in (names := [s.name for s in self.stages]):
+            raise ValueError(f"{self.code}: there is no stage {stage!r}; it has {', '.join(names)}")
 
         def enter(rule: Rule) -> Rule:
             self.own.append(Slip(f"{self.code}.{code}", says, stage, rule))
@@ -290,9 +297,10 @@ class Chain:
                     continue  # the path is looked at
                 changed = partial(self._changed, stage, name)
                 if len(stage.takes) > 1 or name in self.used_twice or stage.gives == self.gives:
-                    for words, factor in scaled_by(sizes):
-                        if factor:  # else each gradient behind it says so
-                            yield changed(".factor", words, lambda v, g, c=factor: c * g)
+                    for factor in scaled_by(sizes):
+                        if factor.value:  # else each gradient behind it says so
+                            by = factor.value
+                            yield changed(".factor", factor.words, lambda v, g, c=by: c * g)
                 over = ["N", "the channels" if values[name].ndim > 2 else "each row"]
                 if self.axes.startswith("..."):
                     over = ["the first axis", "the second axis"]

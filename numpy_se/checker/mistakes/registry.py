@@ -91,7 +91,7 @@ def backward_suspects(
     if hasattr(function, "suspects"):  # a chain knows the mistakes in its stages
         yield from function.suspects(args, names, sizes)
     for entry in BACKWARD.get(function, ()):
-        scales = scaled_by(sizes) if entry.scaled else [("", None)]
+        scales = ((f.words, f.value) for f in scaled_by(sizes)) if entry.scaled else [("", None)]
         for words, factor in scales:
             text = entry.says.format_map(_Names(names, factor=words))
             more = options if factor is None else {**options, "factor": factor}
@@ -243,7 +243,10 @@ class Known:
         def theirs(predict: Any, dy: Array) -> dict[int, Array] | None:
             is_map = np.ndim(dy) == len(layout.axes)
             with np.errstate(all="ignore"):
-                wrong = predict(layout.map_in(dy) if is_map else dy)
+                try:
+                    wrong = predict(layout.map_in(dy.copy()) if is_map else dy.copy())
+                except MISFITS:  # nobody can make this mistake at these arguments
+                    return None
             return None if wrong is None else layout.theirs(wrong, args)
 
         own = self.names(names, len(args))
