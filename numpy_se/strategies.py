@@ -22,7 +22,7 @@ from numpy_se.checker import gradcheck
 from numpy_se.contract import Array, IntArray
 
 try:
-    from hypothesis import assume, given, settings
+    from hypothesis import Phase, assume, given, settings
     from hypothesis import strategies as st
     from hypothesis.extra.numpy import arrays
 except ModuleNotFoundError as error:
@@ -153,8 +153,9 @@ def gradient_test(
     ``op`` is a function of the contract, ``max_examples`` as in hypothesis, by default those of
     the profile, ``bounds`` as in ``sizes``. The test fails with GradientError, an AssertionError.
     """
+    phases = [phase for phase in settings().phases if phase is not Phase.explain]
 
-    @settings(deadline=None, max_examples=max_examples or settings().max_examples)
+    @settings(deadline=None, max_examples=max_examples or settings().max_examples, phases=phases)
     @given(st.data())
     def test(data: st.DataObject) -> None:
         values = data.draw(st.sampled_from([lattice, gaussian]), "values")

@@ -68,7 +68,9 @@ def test_a_block_of_ones_own_has_named_mistakes(capsys: Any) -> None:
     run(ECA)
     right, forgetful = capsys.readouterr().out.splitlines()
     assert right.startswith("ok: ")
-    words = "dx is wrong. Consistent with: the squeeze path is missing: x feeds both the squeeze and"
+    words = (
+        "dx is wrong. Consistent with: the squeeze path is missing: x feeds both the squeeze and"
+    )
     assert forgetful.startswith(words)
     assert words in " ".join(README.split(ECA)[1].split())
 

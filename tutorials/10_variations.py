@@ -23,9 +23,9 @@ from course import QUICK, RUNS, interval, show
 from loky import get_reusable_executor
 
 from numpy_se import add, flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
+from numpy_se.checker import from_layer
 from numpy_se.contract import op
 from numpy_se.data import DataError, load_mnist
-from numpy_se.checker import from_layer
 from numpy_se.nets import Apply, Conv2d, Layer, Linear, Residual, Sequential, SqueezeExcite
 from numpy_se.optim import Adam
 from numpy_se.train import Options, initial_state, sweep, train

@@ -123,11 +123,12 @@ def at_kinks(args: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]
 def _at_kinks(a: Array, rng: np.random.Generator) -> Array:
     moved = np.asarray(a + 0.03 * spread(a) * rng.standard_normal(a.shape))
     moved = np.where((a > 0) & (moved <= 0), a, moved)
+    both_signs = bool((moved > 0).any() and (moved < 0).any())
     matrices = moved.reshape(-1, *moved.shape[-2:]) if a.ndim > 1 else moved[None, :]
     for matrix in matrices[:MOST_TIES]:
         peak = np.unravel_index(matrix.argmax(), matrix.shape)
         matrix[tuple(slice(max(k - 1, 0), k + 2) for k in peak)] = matrix[peak]
-    if (a > 0).any() and (a < 0).any():
+    if both_signs:
         moved.flat[np.abs(moved).argmin()] = 0
     return moved
 

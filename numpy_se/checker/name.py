@@ -209,11 +209,9 @@ class _Search:
         Probes with fewer than ``least`` entries are left out, and two of the others must be wrong.
         """
         holding: dict[tuple[str, str], None] | None = None
-        telling = 0
+        telling = entries = 0
         if self.first.simple:
             return None  # at a kink there is no right number to compare with
-        if len(self.probes) == 1 and self.gradient(0, name).right.size < FEWEST:
-            return None  # any number is some multiple of another
         for k, probe in enumerate(self.probes):
             g = self.gradient(k, name)
             if g.right.size < least:
@@ -221,12 +219,15 @@ class _Search:
             if g.given.dtype != np.float64 or not np.isfinite(g.given).all():
                 return None
             slack = _slack(probe, g.number)
-            telling += not holds(g.given, g.right, slack)
+            if not holds(g.given, g.right, slack):
+                telling, entries = telling + 1, entries + g.right.size
             found = dict.fromkeys(
                 (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack)
             )
             holding = found if holding is None else {c: None for c in holding if c in found}
-        return next(iter(holding or {}), None) if telling > (least > 0) else None
+        if telling <= (least > 0) or (telling == 1 and entries < FEWEST):
+            return None  # any number is some multiple of another
+        return next(iter(holding or {}), None)
 
     def mistake(self, only: str = "") -> tuple[str, str] | None:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.

@@ -75,8 +75,8 @@ class GradientReport:
 
     @property
     def headline(self) -> str:
-        """The first line of the report."""
-        return self._lines[0]
+        """What the report says first, in one line."""
+        return " ".join(line for line in self._lines if not line.startswith(" "))
 
     def __str__(self) -> str:
         return "\n".join(self._lines)
@@ -101,8 +101,9 @@ class GradientReport:
         if any(f.kind is Kind.STATE for f in self.findings):  # that is the cause of the rest
             causes = [cause for cause in causes if cause.code]
         numbers = [_cause_line(cause, self.wrong) for cause in causes]
-        told = {subject for cause in self.causes for subject in cause.subjects}
-        numbers += [f"{f.text}." for f in self.wrong if f.subject not in told]
+        told = {subject for cause in causes for subject in cause.subjects}
+        stated = any(f.kind is Kind.STATE for f in self.findings)
+        numbers += [f"{f.text}." for f in self.wrong if f.subject not in told and not stated]
         promises = [f"{f.text}." for f in self.findings if f not in self.wrong]
         lines = numbers + promises
         if promises and not numbers and "undecided" not in self.gradients.values():

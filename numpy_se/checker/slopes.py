@@ -191,8 +191,11 @@ def measure(
             found, again, _at_steps(op, args, number, chosen, rung * units[again], y0, rough)
         )
     largest = _largest(found)
-    kink = ~(found.noise <= SMOOTH * largest + found.rounding)
-    if not kink.any():
+    noisy = ~(found.noise <= SMOOTH * largest + found.rounding)
+    kink = noisy & ~(
+        found.high - found.low <= found.noise / 2
+    )  # else it is rough, and has no sides
+    if not noisy.any():
         exact = _complex_slopes(op, args, number, directions)
         beside = (
             found
@@ -208,6 +211,15 @@ def measure(
     low = np.where(kink, found.low, found.central)
     high = np.where(kink, found.high, found.central)
     return replace(found, low=low, high=high, kink=kink)
+
+
+def at_one_step(
+    op: Op, args: tuple[Any, ...], number: int, direction: Array, step: float
+) -> Slopes:
+    """Measure along one direction with this step, and no other."""
+    y0 = output(op, args)
+    steps = step * np.array([_unit(args[number], direction)])
+    return _at_steps(op, args, number, [direction], steps, y0, np.zeros_like(y0))
 
 
 def _unit(a: Array, v: Array) -> float:

@@ -114,7 +114,13 @@ class Chain:
         for stage in self.stages:
             if missing := [name for name in stage.takes if name not in known]:
                 raise ValueError(f"{code}: {stage.name} takes {missing[0]!r}, which nothing gives")
+            if stage.gives in known:
+                raise ValueError(
+                    f"{code}: {stage.name} gives {stage.gives!r}, which is there before"
+                )
             known.add(stage.gives)
+        if unused := [n for n in self.takes if not any(n in s.takes for s in self.stages)]:
+            raise ValueError(f"{code}: no stage takes {unused[0]!r}")
         self.gives = self.stages[-1].gives
         self.axes = ""  # those of the arguments, if they are to be looked at before a run
         self.own: list[Slip] = []
@@ -364,7 +370,9 @@ _MIXES = (("averaged", np.mean, ""), ("summed", np.sum, " too often"))
 
 
 def _split(flow: str) -> tuple[tuple[str, ...], str]:
-    takes, gives = flow.split("->")
+    takes, arrow, gives = flow.partition("->")
+    if not (arrow and takes.split() and len(gives.split()) == 1):
+        raise ValueError(f"{flow!r} is no flow; it wants names such as 'x w -> y'")
     return tuple(takes.split()), gives.strip()
 
 

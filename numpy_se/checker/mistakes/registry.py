@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from numpy_se.checker.factors import scaled_by
-from numpy_se.contract import Array
+from numpy_se.contract import Array, kind_of
 
 Op = Callable[..., Any]
 Rule = TypeVar("Rule", bound=Callable[..., Any])
@@ -240,18 +240,23 @@ class Known:
         """Give the wrong backwards, with arguments, names and gradients as theirs are."""
         layout = self.layout
 
-        def theirs(predict: Any, dy: Array) -> dict[int, Array] | None:
+        def theirs(code: str, predict: Any, dy: Array) -> dict[int, Array] | None:
             is_map = np.ndim(dy) == len(layout.axes)
             with np.errstate(all="ignore"):
                 try:
                     wrong = predict(layout.map_in(dy.copy()) if is_map else dy.copy())
                 except MISFITS:  # nobody can make this mistake at these arguments
                     return None
-            return None if wrong is None else layout.theirs(wrong, args)
+            if wrong is None:
+                return None
+            if not (isinstance(wrong, Mapping) and all(isinstance(k, int) for k in wrong)):
+                wanted = "it wants a dict of gradients by the number of their argument"
+                raise TypeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
+            return layout.theirs(wrong, args)
 
         own = self.names(names, len(args))
         for code, text, predict in backward_suspects(self.op, layout.ours(args), own, sizes):
-            yield Suspect(code, text, partial(theirs, predict))
+            yield Suspect(code, text, partial(theirs, code, predict))
 
     def outputs(self, args: tuple[Any, ...], names: Sequence[str]) -> Iterator[Suspect]:
         """Give the wrong forward passes."""
@@ -291,8 +296,10 @@ def recognise(
     args: tuple[Any, ...], y: Array, *more: tuple[tuple[Any, ...], Array]
 ) -> Known | None:
     """Find the known operation that gives ``y`` for these arguments, and at ``more`` of them."""
+    listed = {plain(candidate.op)[0] for candidate in KNOWN}
+    others = [Known(op) for op in BACKWARD if op not in listed]  # with a mistake, and no ``known``
     with np.errstate(all="ignore"):
-        for candidate in KNOWN:
+        for candidate in (*KNOWN, *others):
             pairs = [(args, y), *more]
             if candidate.fits(args) and all(_gives(candidate, *pair) for pair in pairs):
                 return candidate
