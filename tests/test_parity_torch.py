@@ -46,6 +46,7 @@ def batch_norm_inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any
 TORCH = {
     **SQUEEZES,
     **GATES,
+    "silu": F.silu,
     "max_pool2d": lambda x, size=2, stride=None: F.max_pool2d(x, size, stride),
     "linear": F.linear,
     "flatten": lambda x: x.flatten(1),
