@@ -15,9 +15,10 @@ claims/         what a wrong gradient may be instead, for any operation
 mistakes/       what people get wrong in one particular operation: a registry
 shrink.py       the smallest arguments that show the error
 
-findings.py is the data that these hand on. Around it: adapt.py takes backwards in other styles than
-``y, backward = op(x)``, reference.py holds a forward pass beside a right one, judge.py checks a
-function in somebody's file, and __main__.py does so at the shell.
+findings.py is the data that these hand on, words.py writes lists and exceptions in one line. Around
+it: adapt.py and layers.py take backwards in other styles than ``y, backward = op(x)``, reference.py
+holds a forward pass beside a right one, judge.py and target.py check what somebody's file defines,
+and __main__.py does so at the shell.
 """
 
 from numpy_se.checker.adapt import from_cache, from_class, from_layer
