@@ -139,7 +139,8 @@ def _at_drawn(op: Op, case: Case, rng: np.random.Generator) -> Iterator[Step]:
     yield from _at_ties(op, case, args, rng)
     runs, short = partial(forward_runs, op), {"may_raise": False, "coarse": True}
     for changed in other_sizes(case, runs, rng):
-        yield look(op, changed, _telling_draw(op, changed, rng), rng)
+        if takes(op, args := _telling_draw(op, changed, rng)):
+            yield look(op, changed, args, rng)
     for changed in single_sizes(case, runs):
         args = _telling_draw(op, changed, rng)
         yield from _chosen(op, changed, args, rng, "an axis has length 1", **short)
