@@ -769,3 +769,20 @@ def test_no_gradient_is_both_right_and_wrong(op: Op) -> None:
             assert not (f"{name} is wrong" in words and re.search(rf"right: .*{name}\b", words))
             listed_as_right = bool(re.search(rf"^  right: .*\b{name}\b", words, re.MULTILINE))
             assert not listed_as_right or state == "right"
+
+
+def test_a_wrong_number_at_one_very_point_is_seen() -> None:
+    """There is no kink at 0, so there is no convention either."""
+    hole = lambda x: (3 * x, lambda dy: dy * np.where(x == 0, 0.0, 3.0))  # noqa: E731
+    for found in (*reports(hole, np.array([0.0, 1.0])), *reports(hole, shapes="N D")):
+        assert found.verdict == "wrong"
+        assert [entry.expected != 0 for entry in (f.entry for f in found.findings) if entry]
+
+
+def test_far_smaller_steps_are_asked_before_an_accusation() -> None:
+    """One column is a million times finer than the others, which decide about the steps."""
+    units = np.array([1e-6, 1.0, 1e6])
+    arctan = lambda x: (np.arctan(x / units), lambda dy: dy / (1 + (x / units) ** 2) / units)  # noqa: E731
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal((6, 3)) * units
+        assert se.gradcheck(arctan, x, seed=seed).verdict != "wrong"

@@ -9,8 +9,10 @@ this order:
 2. a gradient is right but for its last digits;
 3. a plain claim about one gradient: a factor, a sum, an axis, a part of ``dy``;
 4. a mistake that is known in this operation and explains all gradients, or else each one;
-5. any other claim about one gradient, at last one about its structure;
-6. the gradient is not linear in ``dy``.
+5. any other claim about one gradient;
+6. the gradient is not linear in ``dy``;
+7. where nothing else is found, a claim about the structure of the gradient, which describes more
+   than it explains.
 """
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
 Where the function is smooth, a gradient is wrong if it differs from the slope by more than all of
 these: how far two sets of steps disagree, the error that each estimates for itself, the complex
 step, and the rounding of backward, which is what it changes by when its inputs move by one unit in
-the last place. What is less than that cannot be decided.
+the last place. What is less than that cannot be decided. Nor can it be where far smaller steps give
+the claimed slope: then the others were too large for this function.
 
 A ReLU at 0 and a maximum at a tie have no slope, and their gradient there is a convention. So an
 operation is asked beside the point, at copies of its arguments that are nudged a little. If it is
-right there, it is wrong at most at the kink itself. At kinks that the checker made, one at a time,
-that is decided, too: the gradient of one output is legal if it lies between those of the smooth
-pieces that meet there, or is one of them. Where pieces may have been overlooked, it is legal.
+right there, it is wrong at most at the point itself: it is, where all gradients around the point
+agree, as there is no kink. At kinks that the checker made, one at a time, that is decided, too: the
+gradient of one output is legal if it lies between those of the smooth pieces that meet there, or is
+one of them. Where pieces may have been overlooked, it is legal.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from numpy_se.checker.slopes import EPS, SMALL_STEP, STEP, Op, at_one_step, meas
 from numpy_se.contract import Array
 
 NUDGES = (1e-2, 1e-3, 3e-2, 1e-4)  # relative to the spread of an argument
-AGAIN = 1e-6
+AGAIN = 1e-6  # the same, to judge a second time
 FAR_SMALLER = (1e-9, 1e-11, 1e-13)  # steps, relative to the spread of an argument
 PIECE_NUDGE = 1e-5
-MOST_NUDGES = 12
+MOST_NUDGES = 12  # to see whether kinks meet in a point
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
 MOST_OUTPUTS = 200  # that are asked one by one
 UNDECIDED_SHARE = 1e-2  # of a slope; a coarser measurement decides nothing
