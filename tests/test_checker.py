@@ -113,7 +113,7 @@ def test_the_report_says_all_there_is_to_say() -> None:
     assert first.startswith("dx is wrong. Consistent with: the squeeze path is missing")
     assert worst.startswith("  worst entry dx[")
     assert right == "  right: dw1, dw2"
-    assert smallest == "  smallest failing input: x (1, 1, 1, 1), w1 (1, 1), w2 (1, 1)"
+    assert smallest == "  smallest failing input found: x (1, 1, 1, 1), w1 (1, 1), w2 (1, 1)"
     line = reproduce.removeprefix("  reproduce: ")
     names = {"gradcheck": se.gradcheck, "forgetful": forgetful, "np": np}
     assert not eval(line, names).ok
@@ -991,7 +991,7 @@ def test_axes_of_length_1_are_drawn() -> None:
         return z, lambda dz: dz[..., None, None] / x[0, 0].size * np.ones_like(x)
 
     report = se.gradcheck(squeezed, shapes="N C H W")
-    assert "smallest failing input: x (2, 1, 1, 1)" in str(report)
+    assert "smallest failing input found: x (2, 1, 1, 1)" in str(report)
 
 
 def test_a_gradient_that_is_not_finite_gets_no_other_cause() -> None:

@@ -178,7 +178,8 @@ def explain(op: Any, result: Any = NOT_CALLED, names: Sequence[str] = ()) -> str
 
 def _explain_object(op: Any) -> str:
     cls = op if isinstance(op, type) else type(op)
-    what = f"op is the class {cls.__name__}" if cls is op else f"op is {_given(op).split(' (')[0]}"
+    own = "None" if op is None else one_line(kind_of(op))
+    what = f"op is the class {cls.__name__}" if cls is op else f"op is {own}"
     if has_both(op):
         check = _class_check(cls, "" if cls is op else "op")
         return f"{what} with forward and backward; write {check}"

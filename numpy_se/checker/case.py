@@ -59,9 +59,21 @@ class Case:
         return tuple(tuple(self.sizes[axis] for axis in axes) for axes in self.axes)
 
     @property
+    def given(self) -> bool:
+        """True when arguments were given, not shapes."""
+        return any(held is not None for held in self.held)
+
+    @property
     def letters(self) -> list[str]:
         """The axes whose size may be chosen."""
         return [axis for axis in self.sizes if axis not in self.fixed]
+
+    @property
+    def held_labels(self) -> Case:
+        """The same, with given labels as they are."""
+        pairs = zip(self.kinds, self.held, strict=True)
+        kinds = ("held" if k == "int" and held is not None else k for k, held in pairs)
+        return replace(self, kinds=tuple(kinds))
 
     def resized(self, sizes: Mapping[str, int]) -> Case:
         return replace(self, sizes={**self.sizes, **sizes})
@@ -69,22 +81,32 @@ class Case:
     def draw(self, rng: np.random.Generator, wide: float = 0.0) -> tuple[Any, ...]:
         """Draw an array for each argument: normal, or ``wide``, up to this magnitude.
 
-        Labels that were given are kept at their own size. Others are below a size of the first
-        float argument that has axes: its last one, the number of classes of logits, or its first
-        one, the number of rows of a table (``bound``).
+        Labels are below a size of the first float argument that has axes: its last one, the number
+        of classes of logits, or its first one, the number of rows of a table (``bound``). Those
+        that were given are put into another order at their own size, and drawn at others.
         """
         floats = (s for k, s in zip(self.kinds, self.shapes, strict=True) if k in DOMAINS and s)
         bound = next((shape[self.bound] for shape in floats), 1)
         drawn: list[Any] = []
         for kind, shape, held in zip(self.kinds, self.shapes, self.held, strict=True):
-            if kind == "held" or (kind == "int" and np.shape(held) == shape and held is not None):
+            if kind == "held":
                 drawn.append(held)
             elif kind == "int":
-                drawn.append(np.asarray(rng.integers(0, bound, shape)))
+                drawn.append(_labels(rng, shape, held, bound))
             else:
                 values = _wide(rng, shape, wide) if wide else rng.standard_normal(shape)
                 drawn.append(np.asarray(DOMAINS[kind](np.asarray(values))))
         return tuple(drawn)
+
+
+def _labels(rng: np.random.Generator, shape: tuple[int, ...], held: Any, bound: int) -> Any:
+    """Draw labels below a bound, from those that were given, if any."""
+    if held is None:
+        return np.asarray(rng.integers(0, bound, shape))
+    if np.shape(held) == shape:
+        return rng.permutation(np.ravel(held)).reshape(shape)
+    fitting = np.ravel(held)[np.ravel(held) < bound]
+    return rng.choice(fitting if fitting.size else np.arange(bound, dtype=held.dtype), shape)
 
 
 def _wide(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Array:
@@ -346,7 +368,10 @@ def related(case: Case, runs: Callable[[Case], bool]) -> Case:
         for together in (
             (first, *more) for m in range(len(equal) + 1) for more in combinations(equal, m)
         ):
-            if runs(case.resized({letter[place]: size[first] + 1 for place in together})):
+            if any(
+                runs(case.resized(dict.fromkeys((letter[p] for p in together), changed)))
+                for changed in (size[first] + 1, 2 * size[first])  # windows want multiples
+            ):
                 free.add(letter[first])
                 letter |= dict.fromkeys(together, letter[first])
                 waiting = [place for place in waiting if place not in together]

@@ -18,6 +18,7 @@ this order:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice, permutations
 from typing import Any
@@ -44,10 +45,15 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
     """Look for the causes of what is wrong at a look.
 
     Sizes that were given are changed first, as far as the operation runs. They may be a part of
-    it, and backward right at no others; so they are kept then.
+    it, and backward right at no others; so they are kept then, where they have enough entries to
+    tell something, and the cause says so.
     """
     runs = partial(_backward_runs if first.well_shaped else forward_runs, op)
-    cases = [related(first.case, runs), *([first.case] if first.case.fixed else [])]
+    free = related(first.case, runs)
+    given = first.case.held_labels
+    telling = max((a.size for a in _wrong_arrays(first)), default=0) >= SOME
+    changed = free.fixed != given.fixed or first.case != given
+    cases = [free, given] if telling and changed else [free]
     searches: dict[int, _Search] = {}
     best: tuple[Cause, ...] = ()
     for describe in (False, True):
@@ -56,13 +62,28 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
                 probes = list(_probes(op, case, first, runs))
                 searches[number] = _Search(op, probes, _wrong(first, probes))
             found = searches[number].causes(describe)
+            if number == 1:
+                what = "sizes" if given == first.case else "sizes and labels"
+                found = tuple(_with_given(what, cause) for cause in found)
             if not best or _count(found) > _count(best):
                 best = found
             if best and all(cause.code for cause in best):
                 return best
+    asked = {f.subject for f in first.wrong}
+    best = tuple(cause for cause in best if cause.code or asked.issuperset(cause.subjects))
     return best or tuple(
         _constant(op, first, name, finding) for name, finding in _wrong(first, ()).items()
     )
+
+
+def _wrong_arrays(first: Look) -> list[Array]:
+    """The arguments whose gradients are wrong."""
+    wrong = _wrong(first, ())
+    return [a for name, a in zip(first.names, first.run.arrays, strict=True) if name in wrong]
+
+
+def _with_given(what: str, cause: Cause) -> Cause:
+    return replace(cause, text=f"{cause.text}, with the {what} given") if cause.code else cause
 
 
 def _wrong(first: Look, probes: Sequence[Look]) -> dict[str, Finding]:

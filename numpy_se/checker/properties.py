@@ -50,7 +50,7 @@ def nonlinear(op: Op, ran: Run) -> list[tuple[str, str]]:
     """Say of each gradient how it is not linear in ``dy``; "" where it is, or not finite."""
     _, backward = op(*copies(ran.args))
     rng = np.random.default_rng(0)
-    other = np.asarray(np.roll(ran.dy, 1) + 0.5)
+    other = np.asarray(-1.5 * np.roll(ran.dy, 1))
     g0s, g1s, g2s, gs = (
         _gradients(backward, dy) for dy in (0 * ran.dy, 1 * ran.dy, other, other - 2 * ran.dy)
     )

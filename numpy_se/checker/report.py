@@ -22,8 +22,9 @@ State = Literal["right", "wrong", "undecided"]
 class GradientReport:
     """What ``gradcheck`` found. ``repr`` and ``str`` are the text of the report.
 
-    ``title`` is the operation, as text. ``findings`` are what is wrong. ``gradients`` says of each
-    gradient, "dx" and so on, whether it is "right", "wrong" or "undecided". ``limits`` says what
+    ``title`` is the operation, as text. ``findings`` are what is wrong. ``states`` says of each
+    gradient, "dx" and so on, whether it is "right", "wrong" or "undecided" where it was compared;
+    ``gradients`` also knows what was seen in the search for causes. ``limits`` says what
     was not or cannot be seen. ``checked`` counts the slopes that were compared, of single entries
     or, for large arguments, along random directions, and ``at_kinks`` those of them at a kink,
     where any slope between the two sides passes. ``resolution`` is, for each gradient, the error of
@@ -35,7 +36,7 @@ class GradientReport:
 
     title: str
     findings: tuple[Finding, ...]
-    gradients: dict[str, State]
+    states: dict[str, State]
     limits: tuple[str, ...]
     checked: int
     at_kinks: int
@@ -49,7 +50,7 @@ class GradientReport:
         """Return "wrong", "ok", or "inconclusive" where something could not be decided."""
         if self.findings:
             return "wrong"
-        decided = bool(self.gradients) and "undecided" not in self.gradients.values()
+        decided = bool(self.states) and "undecided" not in self.states.values()
         return "ok" if decided and self.influence else "inconclusive"
 
     @property
@@ -67,6 +68,12 @@ class GradientReport:
         """What the wrong gradients are consistent with; empty when nothing is wrong."""
         own = tuple(Cause(f.code, (f.subject,), f.text) for f in self.findings if f.code)
         return (*self.find_causes(), *own)
+
+    @cached_property
+    def gradients(self) -> dict[str, State]:
+        """The state of each gradient, wrong also where a cause is known of it."""
+        wrong = {subject for cause in self.causes for subject in cause.subjects}
+        return {name: "wrong" if name in wrong else state for name, state in self.states.items()}
 
     @cached_property
     def smallest(self) -> dict[str, Any]:
@@ -102,21 +109,25 @@ class GradientReport:
             causes = [cause for cause in causes if cause.code]
         numbers = [_cause_line(cause, self.wrong) for cause in causes]
         told = {subject for cause in causes for subject in cause.subjects}
+        explained = {subject for cause in causes if cause.code for subject in cause.subjects}
         stated = any(f.kind is Kind.STATE for f in self.findings)
         numbers += [f"{f.text}." for f in self.wrong if f.subject not in told and not stated]
         promises = [f"{f.text}." for f in self.findings if f not in self.wrong]
         lines = numbers + promises
-        if promises and not numbers and "undecided" not in self.gradients.values():
+        if promises and not self.wrong and "undecided" not in self.gradients.values():
             lines[0] = f"the gradients agree with differences, but {lines[0]}"
         if any(f.kind is Kind.RAISES for f in self.findings):
             lines = promises + numbers
-        lines += [f"  {f}" for f in self.wrong if f"{f}." not in lines]
+        told_whole = [
+            f.subject for f in self.wrong if f.entry is None and f.subject not in explained
+        ]
+        lines += [f"  {f}" for f in self.wrong if f.subject not in told_whole]
         right = [name for name, state in self.gradients.items() if state == "right"]
         if right and self.wrong:
             lines.append(f"  right: {', '.join(right)}")
         if self.reproduce:
             shapes = [f"{name} {np.shape(a)}" for name, a in self.smallest.items()]
-            lines.append(f"  smallest failing input: {', '.join(shapes)}")
+            lines.append(f"  smallest failing input found: {', '.join(shapes)}")
             lines.append(f"  reproduce: {self.reproduce}")
         return [*lines, f"  {counts}", *notes]
 

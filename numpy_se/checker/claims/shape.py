@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations, product
 
 import numpy as np
 
 from numpy_se.checker.claims.common import Claim, Claims, Gradient
+from numpy_se.checker.words import listed
 from numpy_se.contract import Array
 
 
@@ -53,13 +54,18 @@ def _not_summed(g: Gradient) -> Claims:
                     yield Claim("any.not-summed-and-large", words, mean_, g.right)
 
 
+def _joined(letters: Sequence[str]) -> str:
+    """Write H W, or x.shape[1] and axis 2 of y."""
+    return " ".join(letters) if all(map(str.isidentifier, letters)) else listed(letters)
+
+
 def _letters(g: Gradient, axes: tuple[int, ...]) -> Iterator[str]:
     """Name axes of a given gradient by all letters that have their size."""
     sizes = {**g.look.case.sizes, **dict(zip(g.y_axes, g.y.shape, strict=True))}
     fitting = [[x for x, size in sizes.items() if size == g.given.shape[k]] for k in axes]
     for letters in product(*fitting):
         if len(set(letters)) == len(letters):
-            yield " ".join(letters)
+            yield _joined(letters)
 
 
 def _not_spread(g: Gradient) -> Claims:
@@ -68,7 +74,7 @@ def _not_spread(g: Gradient) -> Claims:
         for axes in combinations(range(g.right.ndim), count):
             once = g.right.mean(axis=axes, keepdims=True)
             if once.size < g.right.size and np.allclose(once, g.right, rtol=1e-6):
-                over = " ".join(g.axes[k] for k in axes)
+                over = _joined([g.axes[k] for k in axes])
                 for size, how in ((1, ""), (g.right.size // once.size, f", nor divided by {over}")):
                     for one in (once, once.squeeze(axes)):
                         words = f"it is not spread over {over}{how}"
@@ -79,7 +85,7 @@ def _too_often(g: Gradient) -> Claims:
     long = [k for k in range(g.right.ndim) if g.right.shape[k] > 1]
     for count in range(1, len(long) + 1):
         for axes in combinations(long, count):
-            over = " ".join(g.axes[k] for k in axes)
+            over = _joined([g.axes[k] for k in axes])
             for keep in (False, True):
                 total: Array = g.right.sum(axis=axes, keepdims=keep)
                 mean = g.right.mean(axis=axes, keepdims=keep)
@@ -97,6 +103,6 @@ def sum_of_dy(g: Gradient) -> Claims:
         for axes, total in sums.items():
             letters = [g.y_axes[k] for k in axes]
             own = len(set(g.y_axes)) == len(g.y_axes)
-            over = " ".join(letters) if own else f"axis {' '.join(map(str, axes))} of dy"
+            over = _joined(letters) if own else f"axis {' '.join(map(str, axes))} of dy"
             words = f"it is the sum of dy over {over}: the wrong axis"
             yield Claim("any.wrong-axis", words, g.given, total)

@@ -23,17 +23,19 @@ def of_jacobian(g: Gradient) -> Claims:
     dy = np.ravel(g.dy)
     if g.right.size == dy.size:
         forwards = (dy @ uses).reshape(g.right.shape)
-        words = "dy goes through the forward pass once more, where its transpose is wanted"
+        words = "the Jacobian J is not transposed: it is J dy, where J.T dy is wanted"
         yield Claim("any.not-transposed", words, g.given, forwards)
     depends = np.abs(uses) > CLOSE * np.abs(uses).max(initial=0)
     if (depends.sum(axis=1) > 1).any():
         places = np.arange(len(uses))
-        for word, column in (
-            ("last", depends.shape[1] - 1 - depends[:, ::-1].argmax(axis=1)),
-            ("first", depends.argmax(axis=1)),
+        last = depends.shape[1] - 1 - depends[:, ::-1].argmax(axis=1)
+        hint = " (overwritten? += at equal indices adds once; np.add.at adds them all)"
+        for word, column, why in (
+            ("last", last, hint),
+            ("first", depends.argmax(axis=1), ""),
         ):
             one = (uses[places, column] * dy[column]).reshape(g.right.shape)
-            words = f"only the {word} output that an entry reaches counts (= in place of +=?)"
+            words = f"only the {word} output that an entry reaches counts{why}"
             yield Claim("any.one-use", words, g.given, one)
 
 

@@ -149,9 +149,9 @@ def of_values(g: Gradient) -> Claims:
         yield Claim("any.masked-by-y", words, given, right_masked)
         yield Claim("any.dy-twice", "dy is multiplied to it once more", given, dy * right)
         yield Claim("any.y-minus-dy", "y - dy in place of the gradient", given, g.y - dy)
-        words = "dy is missing: the path of a shortcut"
+        words = "a term dy is missing, as that of a shortcut"
         yield Claim("any.shortcut-missing", words, given, right - dy)
-        words = "dy is added to it, or a term -dy is missing (a shortcut?)"
+        words = "a term dy is too much, or a term -dy is missing"
         yield Claim("any.shortcut-added", words, given, right + dy)
     for other in others:
         wanted = g.look.right(g.look.names.index(other))

@@ -70,9 +70,9 @@ DERIVATIVES: dict[str, dict[str, tuple[str, Derivative]]] = {
         "sigmoid": ("the rule of the sigmoid, {y} (1 - {y})", lambda x, y, s: y * (1 - y)),
     },
     "hard-sigmoid": {
-        "missing": ("the slope 1/6 and the mask are missing", lambda x, y, s: 1),
         "mask-missing": ("the mask is missing", lambda x, y, s: 1 / 6),
         "slope-missing": ("the slope 1/6 is missing", lambda x, y, s: np.abs(x) < 3),
+        "missing": ("the slope 1/6 and the mask are missing", lambda x, y, s: 1),
         "slope": ("the slope 1/5 in place of 1/6", lambda x, y, s: (np.abs(x) < 3) / 5),
         "mask-inverted": ("the mask is inverted", lambda x, y, s: (np.abs(x) >= 3) / 6),
         "relu": ("the mask of ReLU, {x} > 0", lambda x, y, s: (x > 0) / 6),

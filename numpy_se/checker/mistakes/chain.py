@@ -322,7 +322,7 @@ class Chain:
         """A mistake in one gradient that a stage hands on."""
         own, what = f"{stage.code}.d{name.lower()}", f"in the {stage.title}: d{{{name}}}"
         if name in self.used_twice:
-            own, what = f"{stage.code}-path", f"the {stage.title} path"
+            own, what = f"{stage.code}-path", f"the {stage.title.removesuffix(' path')} path"
         rule = _changing(name, change)
         return Slip(f"{self.code}.{own}{code}", f"{what} {words}", stage.name, rule)
 

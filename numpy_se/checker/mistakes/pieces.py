@@ -170,7 +170,7 @@ for op in (mean, total):
 # Rules of the arguments and dy, and the number of the gradient. What does not fit is left out.
 RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
     dense: [
-        ("w-transposed", 0, "{w} is transposed in d{x}", lambda a, dy: dy @ a[1]),
+        ("w-transposed", 0, "{w} and its transpose are mixed up in d{x}", lambda a, dy: dy @ a[1]),
         ("y-for-x", 1, "{y} in place of {x} in d{w}",
          lambda a, dy: _rows(dense(*a)[0]).T @ _rows(dy)),
         ("dy-for-x", 1, "d{y} in place of {x} in d{w}", lambda a, dy: _rows(dy).T @ _rows(dy)),
