@@ -39,10 +39,11 @@ from numpy_se.checker.run import copies, is_float, takes
 from numpy_se.checker.shapes import Shapes
 from numpy_se.checker.shrink import smallest
 from numpy_se.checker.slopes import Op, quiet, spread
-from numpy_se.checker.words import in_short
-from numpy_se.contract import check_count
+from numpy_se.checker.words import in_short, listed
+from numpy_se.contract import check_count, kind_of
 
 DRAWS = 10  # until every argument has an influence on the output
+SMALL = 1e-3  # of usual values: below a clip of a norm, an eps, a threshold
 BESIDE = 0.03  # of the spread of given arguments: how far they are moved away from their kinks
 
 Step = Look | Finding | str  # what a plan gives: looks, and what there is to say between them
@@ -105,11 +106,15 @@ def assert_gradients(op: Callable[..., Any], *args: Any, **options: Any) -> None
 def _refuse(names: tuple[str, ...], args: tuple[Any, ...]) -> None:
     for name, arg in zip(names, args, strict=True):
         if is_float(arg) and arg.dtype != np.float64:
-            raise TypeError(f"gradcheck: {name} is {arg.dtype}; it wants float64")
+            wanted = f"float64: {name}.astype(np.float64)"
+            raise TypeError(f"gradcheck: {name} is {arg.dtype}; it wants {wanted}")
         if isinstance(arg, np.ndarray) and arg.size == 0:
             raise ValueError(f"gradcheck: {name} has shape {arg.shape}, and no entry")
     if not any(map(is_float, args)):
-        raise TypeError("gradcheck: no argument is a float64 array")
+        kinds = listed(
+            f"an array of {a.dtype}" if isinstance(a, np.ndarray) else kind_of(a) for a in args
+        )
+        raise TypeError(f"gradcheck: no argument is a float64 array; there is {kinds}")
 
 
 def _at_given(
@@ -137,6 +142,8 @@ def _at_drawn(op: Op, case: Case, rng: np.random.Generator) -> Iterator[Step]:
     first = look(op, case, args, rng)
     yield from _properties(op, first)
     yield from _at_ties(op, case, args, rng)
+    small = tuple(np.asarray(SMALL * a) if is_float(a) else a for a in args)
+    yield from _chosen(op, case, small, rng, "all values are small", may_raise=False, coarse=True)
     runs, short = partial(forward_runs, op), {"may_raise": False, "coarse": True}
     for changed in other_sizes(case, runs, rng):
         if takes(op, args := _telling_draw(op, changed, rng)):
@@ -253,17 +260,22 @@ def _sum_up(
     """Write the report; the last look is where the findings were made."""
     resolution: dict[str, float] = {}
     decided: dict[str, int] = {}
+    sharp: dict[str, bool] = {}
     for one in looks:
+        for name, is_sharp in zip(one.names, one.sharp, strict=False):
+            sharp[f"d{name}"] = is_sharp or sharp.get(f"d{name}", False)
         for title, error in one.resolution:
             resolution[title] = min(error, resolution.get(title, np.inf))
         counts = zip(one.names, one.checked, one.at_kinks, one.undecided, strict=False)
         for name, checked, kinks, undecided in counts:
             decided[f"d{name}"] = decided.get(f"d{name}", 0) + max(0, checked - kinks - undecided)
     wrong = {f.subject for f in findings}
+    first = looks[:1]
+    doubted = {f"d{n}" for one in first for n, d in zip(one.names, one.doubted, strict=False) if d}
     is_rough = any(f.kind is Kind.ROUGH for f in findings)
     states: dict[str, State] = {}
     for title in (f"d{name}" for name in looks[-1].names) if looks else ():
-        right = bool(decided.get(title)) and not is_rough
+        right = decided.get(title) and sharp[title] and title not in doubted and not is_rough
         states[title] = "wrong" if title in wrong else "right" if right else "undecided"
     report = GradientReport(
         _title(op),
@@ -292,8 +304,8 @@ def _quietly(find: Callable[[Op, Look], Any], op: Op, look: Look) -> Any:
 
 def _title(op: Op) -> str:
     """How the operation is written, as far as that is known."""
-    if written := getattr(op, "written", ""):
-        return str(written)
+    if hasattr(op, "written"):  # by an adapter
+        return str(op.written) or "op"
     name = str(getattr(op, "__name__", ""))
     return name if name.isidentifier() else "op"
 

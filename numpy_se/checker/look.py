@@ -39,8 +39,10 @@ class Look:
 
     ``names`` are those of the float arguments. ``slopes`` belong to them, entry by entry; they are
     empty where only random directions were measured. ``checked``, ``at_kinks`` and ``undecided``
-    count slopes for each gradient. ``resolution`` is, for each gradient, the smallest error that
-    would be seen in a single entry. ``simple`` says that the checker has put simple kinks here.
+    count slopes for each gradient; ``doubted`` those that look wrong, and may be right.
+    ``sharp`` tells whether each entry could be judged. ``resolution`` is, for each gradient, the
+    smallest error that would be seen in a single entry. ``simple`` says that the checker has put
+    simple kinks here.
     """
 
     run: Run
@@ -52,6 +54,8 @@ class Look:
     checked: tuple[int, ...] = ()
     at_kinks: tuple[int, ...] = ()
     undecided: tuple[int, ...] = ()
+    doubted: tuple[int, ...] = ()
+    sharp: tuple[bool, ...] = ()
     silent: tuple[str, ...] = ()
     largest: tuple[float, ...] = ()
     resolution: tuple[tuple[str, float], ...] = ()
@@ -123,6 +127,8 @@ def look(
         checked=tuple(r.single for r in results),
         at_kinks=tuple(r.at_kinks for r in results),
         undecided=tuple(r.undecided for r in results),
+        doubted=tuple(r.doubted for r in results),
+        sharp=tuple(r.sharp for r in results),
         silent=tuple(n for n, r in zip(names, results, strict=True) if r.silent),
         largest=tuple(r.largest for r in results),
         resolution=tuple((r.name, r.tolerance) for r in results if r.tolerance is not None),
@@ -151,7 +157,8 @@ class _Gradient:
         self.finding = unusable(name, grad, ran.args[place])
         self.at_kinks = 0
         self.silent = not slopes.low.any() and not slopes.high.any()
-        self.undecided = 0
+        self.undecided = self.doubted = 0
+        self.sharp = True
         self.tolerance: float | None = None
         self.largest = 0.0
 
@@ -170,6 +177,7 @@ class _Gradient:
         tolerance = finest + self.slopes.error(dy)
         self.tolerance = float(tolerance[:single].max())
         self.at_kinks = int((~(high - low <= tolerance))[:single].sum())
+        self.sharp = not largest or self.tolerance <= COARSE * max(largest, usual)
         if largest:
             self.undecided = int((tolerance[:single] > COARSE * max(largest, usual)).sum())
         error = np.maximum(low - along, along - high)
@@ -182,7 +190,7 @@ class _Gradient:
         for i in suspects[:MOST_DECISIONS]:
             line = Line(self.op, self.ran.args, self.place, self.directions[i], dy)
             judgement = decide(line, finest, simple, rng)
-            self.undecided += judgement.truth is Truth.UNDECIDED
+            self.doubted += judgement.truth is Truth.UNDECIDED
             if judgement.truth is Truth.WRONG:
                 between = float(np.clip(along[i], low[i], high[i]))
                 expected = between if np.isfinite(between) else judgement.expected
@@ -193,7 +201,8 @@ class _Gradient:
                     expected = float(np.clip(along[i], low[i], high[i]))
                 self.finding = self._located(self.directions[i], expected)
                 return
-        self.undecided += max(0, len(suspects) - MOST_DECISIONS)
+        self.doubted += max(0, len(suspects) - MOST_DECISIONS)
+        self.undecided += self.doubted
 
     def _located(self, direction: Array, expected: float) -> Finding:
         """Find a wrong entry along a direction that shows an error, by halving it."""

@@ -84,9 +84,10 @@ def _upstream(dy: Array) -> Any:
 def check_output(y: Any) -> None:
     """Refuse an output that is no array of finite float64 numbers."""
     if not (type(y) in PLAIN or isinstance(y, float)):
-        raise TypeError(f"gradcheck: y is {kind_of(y)}; it wants a NumPy array")
+        several = ": join outputs by np.concatenate" if isinstance(y, tuple | list) else ""
+        raise TypeError(f"gradcheck: y is {kind_of(y)}; it wants a NumPy array{several}")
     if (dtype := np.asarray(y).dtype) != np.float64:
-        raise TypeError(f"gradcheck: y is {dtype}; it wants float64, as the arguments are")
+        raise TypeError(f"gradcheck: y is {dtype}; it wants float64")
     if np.size(y) == 0:
         raise ValueError(f"gradcheck: y has shape {np.shape(y)}, and no entry")
     if not np.isfinite(y).all():
@@ -161,6 +162,8 @@ class _Promises:
             if not isinstance(given, tuple | list | np.ndarray | float):
                 what = kind_of(given)
             wanted = f"{plural(len(floats), 'gradient')}, for {listed(floats)}"
+            if results[1:] and sum(g is not None for g in results) == len(floats):
+                wanted += ": leave out the None"  # which other frameworks want for labels
             yield Finding(Kind.COUNT, "backward", f"backward gives {what}; it wants {wanted}")
         pairs = [("dy", self.dy, upstream), *zip(self.names, self.args, self.own, strict=True)]
         pairs.append(("y", self.first, self.y))
@@ -227,7 +230,8 @@ def _when_repeated(
 def unusable(name: str, grad: Any, arg: Array) -> Finding | None:
     """Say why a gradient cannot be compared at all."""
     if not (type(grad) in PLAIN or (isinstance(grad, float) and not arg.ndim)):
-        text = f"{name} is {kind_of(grad)}; it wants a NumPy array"
+        got = "None (never set, or not returned?)" if grad is None else kind_of(grad)
+        text = f"{name} is {got}; it wants a NumPy array"
         return Finding(Kind.TYPE, name, text)
     if np.shape(grad) != arg.shape:
         text = f"{name} has shape {np.shape(grad)}; it wants {arg.shape}"

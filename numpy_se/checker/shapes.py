@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from numpy_se.checker.words import listed, plural
+
 Shapes: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[int | str]]
 
 # Axes in one word, such as NCHW; but not KH, FW, DK, HH
@@ -88,6 +90,9 @@ def _in_order(terms: list[tuple[str, Any]], names: Sequence[str]) -> list[tuple[
         raise ValueError(f"gradcheck: shapes: {twice[0]} is there twice; it wants each name once")
     if any(name[0] == "*" for name in names):
         return terms
+    if len(given) > len(names):
+        got = f"{plural(len(given), 'argument')}; op takes {len(names)}"
+        raise ValueError(f"gradcheck: shapes: it tells the axes of {got}, {listed(names)}")
     if unknown := [name for name in given if name not in names]:
         wanted = f"it wants {', '.join(names)}"
         raise ValueError(f"gradcheck: shapes: there is no argument {unknown[0]!r}; {wanted}")

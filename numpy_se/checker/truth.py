@@ -16,6 +16,7 @@ one of them. Where pieces may have been overlooked, it is legal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -29,6 +30,7 @@ from numpy_se.contract import Array
 NUDGES = (1e-2, 1e-3, 3e-2, 1e-4)  # relative to the spread of an argument
 AGAIN = 1e-6  # the same, to judge a second time
 FAR_SMALLER = (1e-9, 1e-11, 1e-13)  # steps, relative to the spread of an argument
+CLOSE_BY = 1e-3  # relative to each entry
 PIECE_NUDGE = 1e-5
 MOST_NUDGES = 12  # to see whether kinks meet in a point
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
@@ -66,13 +68,19 @@ class Line:
 
     def gradient(self, dy: Array | None = None) -> Array:
         """The gradient of the argument that moves; NaN where there is none that fits."""
+        return self.gradients(dy)[self.number]
+
+    def gradients(self, dy: Array | None = None) -> list[Array]:
+        """The gradients of all arguments; NaN where there is none that fits."""
+        arrays = [a for a in self.args if is_float(a)]
         try:
-            grads = gradients(self.op, self.args, self.dy if dy is None else dy)
-            grad = np.asarray(grads[self.number], dtype=float)
+            found = gradients(self.op, self.args, self.dy if dy is None else dy)
+            grads = [np.asarray(g, dtype=float) for g in found]
         except Exception:  # what backward says to these arguments is not the question here
-            return np.full_like(self.direction, np.nan)
-        fits = grad.shape == self.direction.shape
-        return grad if fits else np.full_like(self.direction, np.nan)
+            grads = []
+        if [g.shape for g in grads] != [a.shape for a in arrays]:
+            return [np.full_like(a, np.nan) for a in arrays]
+        return grads
 
     def _along(self, gradient: Array) -> float:
         moving = self.direction != 0
@@ -101,10 +109,15 @@ class Judgement:
     expected: float = float("nan")
 
 
-def nudged(args: tuple[Any, ...], size: float, rng: np.random.Generator) -> tuple[Any, ...]:
-    """Copy arguments, with every number moved by about ``size`` spreads."""
+def nudged(
+    args: tuple[Any, ...],
+    size: float,
+    rng: np.random.Generator,
+    unit: Callable[[Array], float | Array] = spread,
+) -> tuple[Any, ...]:
+    """Copy arguments, with every number moved by about ``size`` times a ``unit``."""
     return tuple(
-        np.asarray(a + size * spread(a) * rng.standard_normal(a.shape)) if is_float(a) else a
+        np.asarray(a + size * unit(a) * rng.standard_normal(a.shape)) if is_float(a) else a
         for a in args
     )
 
@@ -113,8 +126,13 @@ def _by_an_ulp(a: Array, rng: np.random.Generator) -> Array:
     return np.asarray(a * (1 + EPS * rng.choice([-2.0, -1.0, 1.0, 2.0], np.shape(a))))
 
 
-def judge(line: Line, finest: float, rng: np.random.Generator) -> Judgement:
-    """Judge the claimed slope at these arguments. Errors below ``finest`` are not looked for."""
+def judge(
+    line: Line, finest: float, rng: np.random.Generator, rounds_as: Line | None = None
+) -> Judgement:
+    """Judge the claimed slope at these arguments. Errors below ``finest`` are not looked for.
+
+    ``rounds_as`` is a line whose rounding is taken for that of this one.
+    """
     claimed = line.claimed()
     if not np.isfinite(claimed):
         return Judgement(Truth.UNDECIDED)
@@ -128,7 +146,12 @@ def judge(line: Line, finest: float, rng: np.random.Generator) -> Judgement:
         values.append(float(slopes.along(line.dy)[0]))
         errors.append(float(slopes.error(line.dy)[0]))
     best = int(np.argmin(errors))
-    doubt = errors[best] + 3 * abs(values[0] - values[1]) + 20 * line.rounding(rng) + finest
+    doubt = (
+        errors[best]
+        + 3 * abs(values[0] - values[1])
+        + 20 * (rounds_as or line).rounding(rng)
+        + finest
+    )
     expected = values[best]
     if not np.isfinite(doubt):
         return Judgement(Truth.UNDECIDED)
@@ -168,16 +191,37 @@ def decide(line: Line, finest: float, simple: bool, rng: np.random.Generator) ->
         return here if here.truth is Truth.WRONG else beside[truths.index(Truth.WRONG)]
     if Truth.RIGHT not in truths:
         return Judgement(Truth.UNDECIDED)
+    if here.truth is Truth.WRONG and _wrong_close_by(line, finest, rng):
+        return here
+    if here.truth is Truth.UNDECIDED:  # a value for this very number is no rounding
+        here = judge(line, finest, rng, rounds_as=line.nudged(PIECE_NUDGE, rng))
     if here.truth is Truth.WRONG and _smooth(line, finest, rng):
         return here  # at this very point, though there is no kink
-    if simple and not legal(line, finest, rng):
-        return Judgement(Truth.WRONG, here.expected)
-    return Judgement(Truth.KINK, here.expected)
+    if legal(line, finest, rng):
+        return Judgement(Truth.KINK, here.expected)
+    return Judgement(Truth.WRONG if simple else Truth.UNDECIDED, here.expected)
+
+
+def _wrong_close_by(line: Line, finest: float, rng: np.random.Generator) -> bool:
+    """Judge where each entry is moved by little of itself, as one may be far below the others."""
+    for _ in range(2):
+        line = replace(line, args=nudged(line.args, CLOSE_BY, rng, _own_sizes))
+        if not takes(line.op, line.args) or judge(line, finest, rng).truth is not Truth.WRONG:
+            return False
+    return True
+
+
+def _own_sizes(a: Array) -> Array:
+    """The magnitude of each entry; for zeros, the smallest of the others."""
+    sizes = np.abs(a)
+    least = sizes[sizes > 0].min(initial=np.inf)
+    return np.where(sizes > 0, sizes, least if np.isfinite(least) else 1.0)
 
 
 def _smooth(line: Line, finest: float, rng: np.random.Generator) -> bool:
-    """Tell whether the gradients around this point agree with each other: no kinks meet here."""
-    near = [line.nudged(PIECE_NUDGE, rng).gradient() for _ in range(MOST_NUDGES)]
+    """Tell whether all gradients around this point agree with each other: no kinks meet here."""
+    copies = [line.nudged(PIECE_NUDGE, rng) for _ in range(MOST_NUDGES)]
+    near = [np.concatenate([g.ravel() for g in copy.gradients()]) for copy in copies]
     slack = finest + 1e-3 * np.abs(near[0]).max()
     return all((np.abs(other - near[0]) <= slack).all() for other in near[1:])
 

@@ -12,6 +12,7 @@ from numpy_se.checker.claims.structure import of_entries, of_jacobian
 from numpy_se.checker.claims.value import (
     of_constants,
     of_order,
+    of_parts,
     of_places,
     of_upstream,
     of_values,
@@ -41,4 +42,5 @@ def structural(g: Gradient) -> Claims:
     """Claims that describe more than they explain; they want some entries to look at."""
     if g.given.shape == g.right.shape:
         yield from of_jacobian(g)
+        yield from of_parts(g, one_size=True)
         yield from of_entries(g)

@@ -46,16 +46,8 @@ def of_upstream(g: Gradient) -> Claims:
     given, dy, rule = g.given, g.dy, g.right_for
     yield Claim("any.dy-ignored", "dy is ignored", given, rule(np.ones_like(dy)))
     yield Claim("any.dy-sign-lost", "the sign of dy is lost", given, rule(np.abs(dy)))
+    yield from of_parts(g, one_size=False)
     for axis, letter in enumerate(g.y_axes):
-        for k, what in ((0, "first"), (-1, "last")):
-            part = np.zeros_like(dy)
-            at: Any = (*(slice(None),) * axis, k)
-            part[at] = dy[at]
-            name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter} in dy"
-            only = f"only {name} counts"
-            yield Claim("any.part-of-dy", only, given, rule(part))
-            yield Claim("any.part-of-dy", only, given, dy.shape[axis] * rule(part))
-            yield Claim("any.dy-left-out", f"{name} is left out", given, rule(dy - part))
         for what, change in (("averaged", dy.mean), ("summed", dy.sum)):
             mixed = np.broadcast_to(change(axis=axis, keepdims=True), dy.shape)
             yield Claim("any.dy-mixed", f"dy is {what} over {letter}", given, rule(mixed))
@@ -69,6 +61,23 @@ def of_upstream(g: Gradient) -> Claims:
             yield Claim("any.one-pixel", words, given, rule(spread))
         mean = np.broadcast_to(dy.mean(axis=(2, 3), keepdims=True), dy.shape)
         yield Claim("any.dy-mixed", "dy is averaged over the map", given, rule(mean))
+
+
+def of_parts(g: Gradient, one_size: bool) -> Claims:
+    """Yield the right rule for some of ``dy``, along axes of many sizes, or of one size."""
+    given, dy, rule = g.given, g.dy, g.right_for
+    for axis, letter in enumerate(g.y_axes):
+        if (letter not in g.sizes) != one_size:
+            continue
+        for k, what in ((0, "first"), (-1, "last")):
+            part = np.zeros_like(dy)
+            at: Any = (*(slice(None),) * axis, k)
+            part[at] = dy[at]
+            name = "sample 0" if (letter, k) == ("N", 0) else f"the {what} of {letter} in dy"
+            only = f"only {name} counts"
+            yield Claim("any.part-of-dy", only, given, rule(part))
+            yield Claim("any.part-of-dy", only, given, dy.shape[axis] * rule(part))
+            yield Claim("any.dy-left-out", f"{name} is left out", given, rule(dy - part))
 
 
 def of_places(g: Gradient) -> Claims:
