@@ -451,7 +451,7 @@ BROKEN = {
     "list": (lambda x: (2 * x, lambda dy: (2 * dy).tolist()), "it wants "),
     "nothing": (
         lambda x: (2 * x, lambda dy: None),
-        "dx is None (is a return missing?); it wants a NumPy array",
+        "dx is None (never set, or not returned?); it wants a NumPy array",
     ),
     "no gradients": (lambda x: (2 * x, lambda dy: {"dx": dy}), "dx is a dict; it wants a NumPy"),
     "too many": (
@@ -514,7 +514,7 @@ def max_in_float32(x: Any) -> Any:
 
 
 FLOAT32 = {
-    in_float32: "only its last digits are wrong, as if it was computed in float32",
+    in_float32: "only its last digits are wrong (float32",
     max_in_float32: "dx is float32; it wants float64",
 }
 

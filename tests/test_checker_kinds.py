@@ -786,3 +786,76 @@ def test_far_smaller_steps_are_asked_before_an_accusation() -> None:
     for seed in range(4):
         x = np.random.default_rng(seed).standard_normal((6, 3)) * units
         assert se.gradcheck(arctan, x, seed=seed).verdict != "wrong"
+
+
+# Wrong at some numbers only, and not passed.
+
+
+def at_one_number(x: Any) -> Any:
+    return x * x + x, lambda dy: dy * np.where(x == 1, 7.0, 2 * x + 1)
+
+
+def reads_a_table(x: Any, v: Any) -> Any:
+    """Interpolation; at whole numbers, floor and ceil are the same, and dx is 0."""
+    low, high = np.floor(x).astype(int), np.ceil(x).astype(int)
+    after = np.minimum(low + 1, len(v) - 1)
+    t = x - low
+
+    def backward(dy: Any) -> Any:
+        dv = np.zeros_like(v)
+        np.add.at(dv, low, dy * (1 - t))
+        np.add.at(dv, after, dy * t)
+        return dy * (v[high] - v[low]), dv
+
+    return (1 - t) * v[low] + t * v[after], backward
+
+
+def steep_at_0(x: Any) -> Any:
+    y = np.tanh(1e3 * x)
+    return y, lambda dy: 1e3 * dy * (1 - y * y) * np.where(np.abs(x) < 1e-2, 1.5, 1.0)
+
+
+def of_length_1(x: Any) -> Any:
+    """Backward forgets the least length, which only small rows have."""
+    length = np.maximum(np.sqrt((x * x).sum(axis=1, keepdims=True)), 1e-2)
+    y = x / length
+    return y, lambda dy: (dy - y * (dy * y).sum(axis=1, keepdims=True)) / length
+
+
+def loses_the_sign(x: Any) -> Any:
+    return 1.5 * x, lambda dy: 1.5 * np.abs(dy)
+
+
+PASSED_ELSEWHERE = {
+    "at one number": (at_one_number, (np.array([1.0]),)),
+    "at one of many": (at_one_number, (np.array([0.5, 1.0, -3.0]),)),
+    "at whole numbers": (reads_a_table, (np.array([1.0, 2.0]), np.array([1.0, 3.0, 5.0, 7.0]))),
+    "an entry far below the others": (steep_at_0, (np.array([5e-4, 1.0, 1e3]),)),
+    "one entry": (loses_the_sign, (np.array([[2.0]]),)),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("op, args", PASSED_ELSEWHERE.values(), ids=PASSED_ELSEWHERE)
+def test_what_is_wrong_at_given_numbers_is_not_passed(op: Any, args: Any, seed: int) -> None:
+    report = se.gradcheck(op, *args, seed=seed)
+    assert report.verdict == "wrong", report
+    assert report.gradients["dx"] == "wrong"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_values_are_small_once(seed: int) -> None:
+    assert se.gradcheck(of_length_1, shapes="N D", seed=seed).verdict == "wrong"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_value_far_from_both_slopes_of_a_kink_is_not_passed(seed: int) -> None:
+    hinge = lambda x: (np.maximum(x - 1, 0), lambda dy: dy * np.where(x == 1, 50.0, x > 1))  # noqa: E731
+    assert not se.gradcheck(hinge, np.array([1.0, 2.0]), seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_entry_that_cannot_be_measured_is_not_right(seed: int) -> None:
+    """The slope at 1e-8 is 1e8, and no difference tells half of it from all."""
+    log = lambda x: (np.log(x), lambda dy: dy / (x + 1e-8))  # noqa: E731
+    assert not se.gradcheck(log, np.array([1e-8, 1e-3, 1.0, 1e3, 1e8]), seed=seed).ok

@@ -96,7 +96,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ("x-y=N", ValueError, "'x-y=N' does not read as NAME=A,B,..."),
     ("2x=N", ValueError, "'2x=N' does not read as NAME=A,B,..."),
     ("z=N", ValueError, "there is no argument 'z'; it wants x, w, b"),
-    ("N, N, N, N", ValueError, "there is no argument 'arg3'; it wants x, w, b"),
+    ("N, N, N, N", ValueError, "axes of 4 arguments; op takes 3, x, w and b"),
     ("w=N", ValueError, "x is left out; it wants axes, or ()"),
     (5, TypeError, "shapes is a int; it wants a string such as"),
     ([(2, 3)], TypeError, "shapes is a list; it wants a string such as"),

@@ -11,6 +11,7 @@ from hypothesis import settings
 from matrix import check_stranger, strangers_by_file
 from strangers import Stranger
 
+from numpy_se import gradcheck
 from numpy_se.checker.findings import NUMBERS
 
 STEP = 1 if settings.get_current_profile_name() == "search" else 8
@@ -42,3 +43,9 @@ def test_a_wrong_operation_is_seen(stranger: Stranger) -> None:
     if stranger.says:
         ids = {cause.code for cause in report.causes if cause.code}
         assert ids <= set(stranger.says), report
+    right = {title for title, state in report.gradients.items() if state == "right"}
+    assert not right & {subject for cause in report.causes for subject in cause.subjects}
+    if report.smallest:
+        again = gradcheck(stranger.op, *report.smallest.values())
+        assert again.verdict == "wrong", report
+        assert str(again)

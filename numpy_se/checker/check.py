@@ -43,6 +43,7 @@ from numpy_se.checker.words import in_short, listed
 from numpy_se.contract import check_count, kind_of
 
 DRAWS = 10  # until every argument has an influence on the output
+TINY = 1e-12  # an output whose gradients may be below what is seen
 SMALL = 1e-3  # of usual values: below a clip of a norm, an eps, a threshold
 BESIDE = 0.03  # of the spread of given arguments: how far they are moved away from their kinks
 
@@ -143,7 +144,9 @@ def _at_drawn(op: Op, case: Case, rng: np.random.Generator) -> Iterator[Step]:
     yield from _properties(op, first)
     yield from _at_ties(op, case, args, rng)
     small = tuple(np.asarray(SMALL * a) if is_float(a) else a for a in args)
-    yield from _chosen(op, case, small, rng, "all values are small", may_raise=False, coarse=True)
+    for step in _chosen(op, case, small, rng, "all values are small", may_raise=False, coarse=True):
+        if not (isinstance(step, Look) and step.flat):  # 1e8 + x does not move, by rounding
+            yield step
     runs, short = partial(forward_runs, op), {"may_raise": False, "coarse": True}
     for changed in other_sizes(case, runs, rng):
         if takes(op, args := _telling_draw(op, changed, rng)):
@@ -174,6 +177,8 @@ def _properties(op: Op, first: Look) -> Iterator[Step]:
         yield from broken_properties(op, names, first.run, smooth=not any(first.at_kinks))
         if not any(first.at_kinks):
             yield from of_float32(op, names, first.run)
+    if np.abs(first.run.y).max() < TINY:
+        yield f"y is below {TINY:g}: multiply it by a constant, to see its gradients"
     for name in first.silent:
         yield (
             f"y does not depend on {name} here, so a d{name} that is too large or too small does "

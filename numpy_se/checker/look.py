@@ -66,6 +66,11 @@ class Look:
         return tuple(f for f in self.findings if f.kind in NUMBERS)
 
     @property
+    def flat(self) -> bool:
+        """True when y does not move at all where a gradient is wrong."""
+        return any(f.entry is not None and f.entry.expected == 0 for f in self.wrong)
+
+    @property
     def well_shaped(self) -> bool:
         """True when there is a gradient of the right shape for every float argument."""
         return [np.shape(g) for g in self.run.grads] == [a.shape for a in self.run.arrays]

@@ -38,7 +38,7 @@ FEW = 24  # entries of a large gradient
 WIDE = 6.0  # magnitude of the values of one probe: past a clip, and not far into saturation
 SOME = 6  # entries that a claim about their structure wants
 FEWEST = 4  # entries of a gradient that one probe can tell something about
-MOST_OFF = 0.5  # of the entries are wrong in their last digits
+LARGE, MANY = 0.3, 0.3  # the large entries, of which many are wrong in their last digits
 LIKELY = 400  # orders of the gradients that are tried
 
 
@@ -200,7 +200,7 @@ class _Search:
         return all(probe.run.grads[number].dtype == np.float64 for probe in self.probes)
 
     def precision(self, name: str) -> tuple[str, str] | None:
-        """Say that a gradient is right, but for its last digits, or nothing."""
+        """Say that a gradient is right, but for the last digits of many entries, or nothing."""
         number = self.names.index(name)
         if not self.is_float64(name):
             return None
@@ -209,9 +209,10 @@ class _Search:
             given, right = probe.run.grads[number], probe.right(number)
             if not _same(probe, number, given, right):
                 return None
-            both_signs = (given < right).any() and (given > right).any()  # no constant is added
-            most = (np.abs(given - right) > _slack(probe, number)).mean() > MOST_OFF
-            shown |= bool(both_signs and most) and any(f.subject == f"d{name}" for f in probe.wrong)
+            off = (given - right)[np.abs(right) > LARGE * np.abs(right).max()]
+            many = (np.abs(off) > _slack(probe, number)).mean() > MANY
+            both_signs = (off < 0).any() and (off > 0).any()  # no constant is added
+            shown |= bool(many and both_signs) and any(f.subject == f"d{name}" for f in probe.wrong)
         words = "only its last digits are wrong (float32, or an iteration that ends early?)"
         return ("any.float32", words) if shown else None
 

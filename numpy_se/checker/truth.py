@@ -34,6 +34,7 @@ CLOSE_BY = 1e-3  # relative to each entry
 PIECE_NUDGE = 1e-5
 MOST_NUDGES = 12  # to see whether kinks meet in a point
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
+MANY_KINKS = 3.0  # of the distance between pieces
 MOST_OUTPUTS = 200  # that are asked one by one
 UNDECIDED_SHARE = 1e-2  # of a slope; a coarser measurement decides nothing
 
@@ -197,7 +198,7 @@ def decide(line: Line, finest: float, simple: bool, rng: np.random.Generator) ->
         here = judge(line, finest, rng, rounds_as=line.nudged(PIECE_NUDGE, rng))
     if here.truth is Truth.WRONG and _smooth(line, finest, rng):
         return here  # at this very point, though there is no kink
-    if legal(line, finest, rng):
+    if legal(line, finest, rng, 0 if simple else MANY_KINKS):
         return Judgement(Truth.KINK, here.expected)
     return Judgement(Truth.WRONG if simple else Truth.UNDECIDED, here.expected)
 
@@ -226,8 +227,12 @@ def _smooth(line: Line, finest: float, rng: np.random.Generator) -> bool:
     return all((np.abs(other - near[0]) <= slack).all() for other in near[1:])
 
 
-def legal(line: Line, finest: float, rng: np.random.Generator) -> bool:
-    """Tell whether what backward gives at a kink is a convention, output by output."""
+def legal(line: Line, finest: float, rng: np.random.Generator, margin: float = 0) -> bool:
+    """Tell whether what backward gives at a kink is a convention, output by output.
+
+    Where many kinks may meet, it need not lie between the pieces, but within a ``margin``, which is
+    relative to how far they lie apart.
+    """
     shape, count = np.shape(line.dy), np.size(line.dy)
     slopes = measure(line.op, line.args, line.place, [line.direction], SMALL_STEP)
     for number in range(min(count, MOST_OUTPUTS)):
@@ -236,12 +241,16 @@ def legal(line: Line, finest: float, rng: np.random.Generator) -> bool:
         (low,), (high,) = slopes.legal(one)
         slack = finest + float(slopes.error(one)[0])
         slack += 1e-6 * max(abs(claimed), min(abs(low), abs(high)))
-        if not low - slack <= claimed <= high + slack and not _legal_for(line, one, finest, rng):
+        if not low - slack <= claimed <= high + slack and not _legal_for(
+            line, one, finest, rng, margin
+        ):
             return False
     return True
 
 
-def _legal_for(line: Line, one: Array, finest: float, rng: np.random.Generator) -> bool:
+def _legal_for(
+    line: Line, one: Array, finest: float, rng: np.random.Generator, margin: float
+) -> bool:
     """Hold the gradient of one output against those of the pieces that meet here.
 
     Legal are one of them, what lies between them along the line, 0, where all kinks are closed, and
@@ -269,6 +278,7 @@ def _legal_for(line: Line, one: Array, finest: float, rng: np.random.Generator) 
         low, high = min(along), max(along)
         if high - low > slack:
             low, high = min(low, 0, low + high), max(high, 0, low + high)
+            slack += margin * (high - low)
         if low - slack <= claimed <= high + slack and len(pieces) > 1:
             return True
     return len(pieces) < 2 or 1 in seen  # no kink, or pieces that may have been overlooked
