@@ -10,7 +10,7 @@ seed matches its pattern. ``clean``: the operations of the package, with kinks a
 
 ``strangers``: operations that were written by others. A wrong one is caught as above, and named if
 the first report has a cause, or a finding that says it all: anything but the numbers of a gradient.
-It is named falsely if a cause is none of those that are true of it, as far as these are known.
+It is named falsely if a cause, at any seed, is none of those that people found true of it.
 A right one is accused if the verdict is "wrong" at a seed, and undecided if it is "inconclusive".
 
 The exit status is 1 when a wrong operation is missed or a right one is accused, less than 95 % of
@@ -117,11 +117,11 @@ def look_at_stranger(place: tuple[str, int], seeds: int) -> Row:
     if missed:
         lines.append(f"missed on {missed} of {seeds} seeds: {title}: {stranger.mistake}")
         return file, Counter(wrong=1), lines
-    ids = {cause.code for cause in reports[0].causes if cause.code}
-    named = bool(ids) or any(f.kind is not Kind.VALUE for f in reports[0].findings)
-    falsely = bool(stranger.says) and not ids <= set(stranger.says)
+    ids = [{cause.code for cause in report.causes if cause.code} for report in reports]
+    named = bool(ids[0]) or any(f.kind is not Kind.VALUE for f in reports[0].findings)
+    falsely = bool(others := set().union(*ids) - set(stranger.says))
     if falsely:
-        lines.append(f"named falsely: {title}: {', '.join(sorted(ids))}: {stranger.mistake}")
+        lines.append(f"named falsely: {title}: {', '.join(sorted(others))}: {stranger.mistake}")
     return file, Counter(wrong=1, caught=1, named=named, falsely=falsely), lines
 
 

@@ -836,7 +836,7 @@ PASSED_ELSEWHERE = {
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("op, args", PASSED_ELSEWHERE.values(), ids=PASSED_ELSEWHERE)
+@pytest.mark.parametrize(("op", "args"), PASSED_ELSEWHERE.values(), ids=PASSED_ELSEWHERE)
 def test_what_is_wrong_at_given_numbers_is_not_passed(op: Any, args: Any, seed: int) -> None:
     report = se.gradcheck(op, *args, seed=seed)
     assert report.verdict == "wrong", report

@@ -24,7 +24,7 @@ class Stranger:
 
     ``mistake`` says in a sentence what is wrong with it, "" where nothing is. ``grads`` names the
     gradients whose numbers, shape or dtype are wrong. ``says`` are the ids of causes that are true
-    of it; no other may be given.
+    of it, as people found who read the code beside the report; no other may be given.
     """
 
     op: Op

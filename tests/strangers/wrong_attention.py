@@ -32,7 +32,12 @@ def attend(q, k, v):
     return a, a @ v, scale
 
 
-@wrong(QKV, mistake="The factor 1/sqrt(d) is missing in dq and dk.", grads="dq dk")
+@wrong(
+    QKV,
+    mistake="The factor 1/sqrt(d) is missing in dq and dk.",
+    grads="dq dk",
+    says="attention.scores:scores.scale-missing",
+)
 def attention_without_scale(q, k, v):
     a, y, _ = attend(q, k, v)
 
@@ -43,7 +48,9 @@ def attention_without_scale(q, k, v):
     return y, backward
 
 
-@wrong(QKV, mistake="The factor 1/sqrt(d) is missing in dk.", grads="dk")
+@wrong(
+    QKV, mistake="The factor 1/sqrt(d) is missing in dk.", grads="dk", says="any.factor-too-large"
+)
 def attention_scale_in_dq_only(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -55,7 +62,12 @@ def attention_scale_in_dq_only(q, k, v):
     return y, backward
 
 
-@wrong(QKV, mistake="The scale is 1/d on the way back, 1/sqrt(d) on the way there.", grads="dq dk")
+@wrong(
+    QKV,
+    mistake="The scale is 1/d on the way back, 1/sqrt(d) on the way there.",
+    grads="dq dk",
+    says="attention.scores:scores.scale-twice",
+)
 def attention_scaled_by_d(q, k, v):
     a, y, _ = attend(q, k, v)
 
@@ -66,7 +78,12 @@ def attention_scaled_by_d(q, k, v):
     return y, backward
 
 
-@wrong(QKV, mistake="Only the diagonal of the softmax Jacobian is used.", grads="dq dk")
+@wrong(
+    QKV,
+    mistake="Only the diagonal of the softmax Jacobian is used.",
+    grads="dq dk",
+    says="attention.softmax:softmax.diagonal-only",
+)
 def attention_diagonal_softmax(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -77,7 +94,12 @@ def attention_diagonal_softmax(q, k, v):
     return y, backward
 
 
-@wrong(QKV, mistake="The inner sum of the softmax runs over queries, not keys.", grads="dq dk")
+@wrong(
+    QKV,
+    mistake="The inner sum of the softmax runs over queries, not keys.",
+    grads="dq dk",
+    says="attention.softmax:softmax.sum-axis",
+)
 def attention_softmax_sum_over_queries(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -89,7 +111,12 @@ def attention_softmax_sum_over_queries(q, k, v):
     return y, backward
 
 
-@wrong(QKV, mistake="The softmax is passed over: da is used as ds.", grads="dq dk")
+@wrong(
+    QKV,
+    mistake="The softmax is passed over: da is used as ds.",
+    grads="dq dk",
+    says="attention.softmax:softmax.missing",
+)
 def attention_without_softmax_backward(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -100,7 +127,7 @@ def attention_without_softmax_backward(q, k, v):
     return y, backward
 
 
-@wrong(SAME, mistake="The gradients of k and v are swapped.", grads="dk dv")
+@wrong(SAME, mistake="The gradients of k and v are swapped.", grads="dk dv", says="any.wrong-order")
 def attention_keys_and_values_swapped(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -111,7 +138,12 @@ def attention_keys_and_values_swapped(q, k, v):
     return y, backward
 
 
-@wrong(SAME, mistake="The transpose of ds is missing in dk.", grads="dk")
+@wrong(
+    SAME,
+    mistake="The transpose of ds is missing in dk.",
+    grads="dk",
+    says="attention.scores:scores.dy-not-transposed",
+)
 def attention_dk_not_transposed(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -122,7 +154,12 @@ def attention_dk_not_transposed(q, k, v):
     return y, backward
 
 
-@wrong(SAME, mistake="The transpose of the weights is missing in dv.", grads="dv")
+@wrong(
+    SAME,
+    mistake="The transpose of the weights is missing in dv.",
+    grads="dv",
+    says="attention.mix:matmul.a-transposed",
+)
 def attention_dv_not_transposed(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -144,7 +181,12 @@ def attention_dq_from_values(q, k, v):
     return y, backward
 
 
-@wrong("T D, S D, S E", mistake="The loop over queries overwrites dk and dv.", grads="dk dv")
+@wrong(
+    "T D, S D, S E",
+    mistake="The loop over queries overwrites dk and dv.",
+    grads="dk dv",
+    says="any.part-of-dy",
+)
 def attention_loop_over_queries(q, k, v):
     a, y, scale = attend(q, k, v)
 
@@ -223,7 +265,12 @@ def weight_grad(x, d):
     return np.einsum("ntd,nte->de", x, d)
 
 
-@wrong(SELF, mistake="The use of x as the values is forgotten in dx.", grads="dx")
+@wrong(
+    SELF,
+    mistake="The use of x as the values is forgotten in dx.",
+    grads="dx",
+    says="self-attention.value-path",
+)
 def self_attention_forgets_values(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -235,7 +282,12 @@ def self_attention_forgets_values(x, wq, wk, wv):
     return y, backward
 
 
-@wrong(SELF, mistake="The use of x as the keys is forgotten in dx.", grads="dx")
+@wrong(
+    SELF,
+    mistake="The use of x as the keys is forgotten in dx.",
+    grads="dx",
+    says="self-attention.key-path",
+)
 def self_attention_forgets_keys(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -247,7 +299,12 @@ def self_attention_forgets_keys(x, wq, wk, wv):
     return y, backward
 
 
-@wrong(SELF, mistake="The use of x as the queries is forgotten in dx.", grads="dx")
+@wrong(
+    SELF,
+    mistake="The use of x as the queries is forgotten in dx.",
+    grads="dx",
+    says="self-attention.query-path",
+)
 def self_attention_forgets_queries(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -261,7 +318,12 @@ def self_attention_forgets_queries(x, wq, wk, wv):
     return y, backward
 
 
-@wrong(SELF, mistake="The weight gradients of queries and keys are swapped.", grads="dwq dwk")
+@wrong(
+    SELF,
+    mistake="The weight gradients of queries and keys are swapped.",
+    grads="dwq dwk",
+    says="any.wrong-order",
+)
 def self_attention_weights_swapped(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -273,7 +335,12 @@ def self_attention_weights_swapped(x, wq, wk, wv):
     return y, backward
 
 
-@wrong(SELF, mistake="The weight gradients keep the batch axis.", grads="dwq dwk dwv")
+@wrong(
+    SELF,
+    mistake="The weight gradients keep the batch axis.",
+    grads="dwq dwk dwv",
+    says="any.not-summed",
+)
 def self_attention_weights_per_sample(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -285,7 +352,12 @@ def self_attention_weights_per_sample(x, wq, wk, wv):
     return y, backward
 
 
-@wrong("N T D, D D, D D, D D", mistake="The residual's gradient is missing in dx.", grads="dx")
+@wrong(
+    "N T D, D D, D D, D D",
+    mistake="The residual's gradient is missing in dx.",
+    grads="dx",
+    says="any.shortcut-missing",
+)
 def residual_self_attention_without_skip(x, wq, wk, wv):
     y, grads = self_attend(x, wq, wk, wv)
 
@@ -342,6 +414,7 @@ def multi_head_reshape_without_transpose(q, k, v, wo):
     given=heads_given,
     mistake="The scale uses the model's width, and not that of a head, in dq and dk.",
     grads="dq dk",
+    says="any.factor",
 )
 def multi_head_scale_of_model_width(q, k, v, wo):
     Q, K, V = split(q), split(k), split(v)
@@ -357,7 +430,12 @@ def multi_head_scale_of_model_width(q, k, v, wo):
     return merged @ wo, backward
 
 
-@wrong("N H T D, N S D, N S E", mistake="Shared keys get the first head's gradient.", grads="dk dv")
+@wrong(
+    "N H T D, N S D, N S E",
+    mistake="Shared keys get the first head's gradient.",
+    grads="dk dv",
+    says="any.part-of-dy",
+)
 def multi_query_attention_first_head_only(q, k, v):
     a, y, scale = attend(q, k[:, None], v[:, None])
 
@@ -373,6 +451,7 @@ def multi_query_attention_first_head_only(q, k, v):
     "N T D, N S D, N S E, T S",
     mistake="The position bias's gradient is a mean over the batch, not a sum.",
     grads="db",
+    says="any.factor-too-small",
 )
 def attention_with_bias_averaged(q, k, v, b):
     scale = 1 / np.sqrt(q.shape[-1])
@@ -389,6 +468,7 @@ def attention_with_bias_averaged(q, k, v, b):
     "N T D, N S D, N S E, T S",
     mistake="The bias's gradient is multiplied by the scale, though it is added after it.",
     grads="db",
+    says="any.factor-too-small",
 )
 def attention_with_bias_scaled(q, k, v, b):
     scale = 1 / np.sqrt(q.shape[-1])
@@ -401,7 +481,7 @@ def attention_with_bias_scaled(q, k, v, b):
     return a @ v, backward
 
 
-@wrong("T D, S D, D", mistake="The tanh derivative is missing.", grads="dq dk")
+@wrong("T D, S D, D", mistake="The tanh derivative is missing.", grads="dq dk", says="any.zero")
 def additive_attention_without_tanh_derivative(q, k, w):
     h = np.tanh(q[:, None] + k)
     a = softmax(h @ w)
@@ -471,6 +551,10 @@ class Attention:
         return ds @ c["k"], t(ds) @ c["q"], t(c["a"]) @ dy
 
 
-@wrong(QKV, mistake="All attention layers share one cache, which a later forward overwrites.")
+@wrong(
+    QKV,
+    mistake="All attention layers share one cache, which a later forward overwrites.",
+    says="state.overwritten",
+)
 def attention_layers_with_one_cache(q, k, v):
     return Attention()(q, k, v)

@@ -21,7 +21,7 @@ def se_forward(x, w1, w2):
 SE = "N C H W, R C, C R"
 
 
-@wrong(SE, mistake="The squeeze path is missing in dx.", grads="dx")
+@wrong(SE, mistake="The squeeze path is missing in dx.", grads="dx", says="se.squeeze-path")
 def se_block_without_squeeze_path(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -33,7 +33,12 @@ def se_block_without_squeeze_path(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The direct path through the scaling is missing in dx.", grads="dx")
+@wrong(
+    SE,
+    mistake="The direct path through the scaling is missing in dx.",
+    grads="dx",
+    says="se.scale-path",
+)
 def se_block_without_scale_path(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -46,7 +51,12 @@ def se_block_without_scale_path(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The factor 1/(H*W) of the global mean is missing in dx.", grads="dx")
+@wrong(
+    SE,
+    mistake="The factor 1/(H*W) of the global mean is missing in dx.",
+    grads="dx",
+    says="se.squeeze-path.factor",
+)
 def se_block_without_mean_factor(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -58,7 +68,12 @@ def se_block_without_mean_factor(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The squeeze gradient is divided by H*H in place of H*W.", grads="dx")
+@wrong(
+    SE,
+    mistake="The squeeze gradient is divided by H*H in place of H*W.",
+    grads="dx",
+    says="se.squeeze-path.factor",
+)
 def se_block_assuming_square_maps(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
     size = x.shape[2]
@@ -73,7 +88,12 @@ def se_block_assuming_square_maps(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The derivative of the sigmoid is missing.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The derivative of the sigmoid is missing.",
+    grads="dx dw1 dw2",
+    says="se.gate:sigmoid.missing",
+)
 def se_block_without_sigmoid_derivative(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -86,7 +106,12 @@ def se_block_without_sigmoid_derivative(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The sigmoid is applied a second time in its derivative.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The sigmoid is applied a second time in its derivative.",
+    grads="dx dw1 dw2",
+    says="se.gate:sigmoid.twice",
+)
 def se_block_sigmoid_of_sigmoid(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -102,7 +127,7 @@ def se_block_sigmoid_of_sigmoid(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The ReLU mask is missing.", grads="dx dw1")
+@wrong(SE, mistake="The ReLU mask is missing.", grads="dx dw1", says="se.relu:relu.mask-missing")
 def se_block_without_relu_mask(x, w1, w2):
     y, (s, _a, h, g) = se_forward(x, w1, w2)
 
@@ -115,7 +140,12 @@ def se_block_without_relu_mask(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The ReLU mask is taken from the gradient and not the input.", grads="dx dw1")
+@wrong(
+    SE,
+    mistake="The ReLU mask is taken from the gradient and not the input.",
+    grads="dx dw1",
+    says="se.relu:relu.mask-by-dy",
+)
 def se_block_mask_of_gradient(x, w1, w2):
     y, (s, _a, h, g) = se_forward(x, w1, w2)
 
@@ -129,7 +159,12 @@ def se_block_mask_of_gradient(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The gate's gradient is a mean over space, not a sum.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The gate's gradient is a mean over space, not a sum.",
+    grads="dx dw1 dw2",
+    says="se.scale.ds.factor",
+)
 def se_block_gate_gradient_averaged(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -142,7 +177,12 @@ def se_block_gate_gradient_averaged(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The gate's gradient uses the scaled output, not the input.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The gate's gradient uses the scaled output, not the input.",
+    grads="dx dw1 dw2",
+    says="se.scale:channel-scale.y-for-x",
+)
 def se_block_gate_gradient_from_output(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
     out = y.copy()
@@ -156,7 +196,12 @@ def se_block_gate_gradient_from_output(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The gradients of w1 and w2 are returned swapped.", grads="dw1 dw2")
+@wrong(
+    SE,
+    mistake="The gradients of w1 and w2 are returned swapped.",
+    grads="dw1 dw2",
+    says="any.wrong-order",
+)
 def se_block_weights_swapped(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -169,7 +214,12 @@ def se_block_weights_swapped(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="dw1 is computed with the sums over space, not the means.", grads="dw1")
+@wrong(
+    SE,
+    mistake="dw1 is computed with the sums over space, not the means.",
+    grads="dw1",
+    says="any.factor-too-large",
+)
 def se_block_first_weight_sees_sums(x, w1, w2):
     y, (_, a, h, g) = se_forward(x, w1, w2)
 
@@ -183,7 +233,12 @@ def se_block_first_weight_sees_sums(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="dw2 is computed with the values before the ReLU.", grads="dw2")
+@wrong(
+    SE,
+    mistake="dw2 is computed with the values before the ReLU.",
+    grads="dw2",
+    says="se.second-linear-layer.h-for-a",
+)
 def se_block_second_weight_sees_preactivation(x, w1, w2):
     y, (s, a, _, g) = se_forward(x, w1, w2)
 
@@ -196,7 +251,12 @@ def se_block_second_weight_sees_preactivation(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The gates are averaged over the batch in dx.", grads="dx")
+@wrong(
+    SE,
+    mistake="The gates are averaged over the batch in dx.",
+    grads="dx",
+    says="se.scale:channel-scale.s-averaged-n",
+)
 def se_block_gates_averaged_over_batch(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -210,7 +270,12 @@ def se_block_gates_averaged_over_batch(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="All samples get the squeeze gradient summed over the batch.", grads="dx")
+@wrong(
+    SE,
+    mistake="All samples get the squeeze gradient summed over the batch.",
+    grads="dx",
+    says="se.squeeze-path.summed",
+)
 def se_block_squeeze_gradient_summed_over_batch(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -223,7 +288,12 @@ def se_block_squeeze_gradient_summed_over_batch(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The gradient of the skip connection is missing in dx.", grads="dx")
+@wrong(
+    SE,
+    mistake="The gradient of the skip connection is missing in dx.",
+    grads="dx",
+    says="residual-se.addition-path",
+)
 def residual_se_block_without_skip(x, w1, w2):
     scaled, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -236,7 +306,12 @@ def residual_se_block_without_skip(x, w1, w2):
     return x + scaled, backward
 
 
-@wrong(SE, mistake="The mask of the ReLU after the addition is missing.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The mask of the ReLU after the addition is missing.",
+    grads="dx dw1 dw2",
+    says="residual-se-relu.outer-relu:relu.mask-missing",
+)
 def residual_se_block_without_outer_mask(x, w1, w2):
     scaled, (s, a, h, g) = se_forward(x, w1, w2)
 
@@ -249,7 +324,12 @@ def residual_se_block_without_outer_mask(x, w1, w2):
     return np.maximum(x + scaled, 0), backward
 
 
-@wrong(SE, mistake="The weight gradients are divided by the batch size.", grads="dw1 dw2")
+@wrong(
+    SE,
+    mistake="The weight gradients are divided by the batch size.",
+    grads="dw1 dw2",
+    says="any.factor-too-small",
+)
 def se_block_weight_gradients_averaged(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
     N = len(x)
@@ -278,7 +358,10 @@ def se_block_in_single_precision(x, w1, w2):
 
 
 @wrong(
-    SE, mistake="The squeeze gradient is added twice, and the ReLU mask is missing.", grads="dx dw1"
+    SE,
+    mistake="The squeeze gradient is added twice, and the ReLU mask is missing.",
+    grads="dx dw1",
+    says="se.relu:relu.mask-missing",
 )
 def se_block_with_two_mistakes(x, w1, w2):
     y, (s, _a, h, g) = se_forward(x, w1, w2)
@@ -329,12 +412,20 @@ class SEModule:
 SHARED_MODULE = SEModule()
 
 
-@wrong(SE, mistake="One cache serves all forwards, so a later forward spoils an earlier backward.")
+@wrong(
+    SE,
+    mistake="One cache serves all forwards, so a later forward spoils an earlier backward.",
+    says="state.overwritten",
+)
 def se_module_shared_by_all_calls(x, w1, w2):
     return SHARED_MODULE.forward(x, w1, w2), SHARED_MODULE.backward
 
 
-@wrong(SE, mistake="The weight gradients go on adding up when backward is called again.")
+@wrong(
+    SE,
+    mistake="The weight gradients go on adding up when backward is called again.",
+    says="state.adds-up",
+)
 def se_block_adding_up_weight_gradients(x, w1, w2):
     y, (s, a, h, g) = se_forward(x, w1, w2)
     total1, total2 = np.zeros_like(w1), np.zeros_like(w2)
@@ -363,7 +454,12 @@ def keras_forward(x, w1, b1, w2, b2):
 KERAS = "N H W C, C R, R, R C, C"
 
 
-@wrong(KERAS, mistake="The gradient of b2 is not summed over the batch.", grads="db2")
+@wrong(
+    KERAS,
+    mistake="The gradient of b2 is not summed over the batch.",
+    grads="db2",
+    says="any.not-summed",
+)
 def keras_se_bias_not_summed(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -377,7 +473,12 @@ def keras_se_bias_not_summed(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="The bias gradients are means over the batch, not sums.", grads="db1 db2")
+@wrong(
+    KERAS,
+    mistake="The bias gradients are means over the batch, not sums.",
+    grads="db1 db2",
+    says="any.factor-too-small",
+)
 def keras_se_biases_averaged(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -391,7 +492,12 @@ def keras_se_biases_averaged(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="The squeeze gradient is divided by W*C, as if channels-first.", grads="dx")
+@wrong(
+    KERAS,
+    mistake="The squeeze gradient is divided by W*C, as if channels-first.",
+    grads="dx",
+    says="se.squeeze-path.factor",
+)
 def keras_se_channels_first_size(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
     area = x.shape[2] * x.shape[3]
@@ -406,7 +512,12 @@ def keras_se_channels_first_size(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="The weight gradients have PyTorch's layout (out, in).", grads="dw1 dw2")
+@wrong(
+    KERAS,
+    mistake="The weight gradients have PyTorch's layout (out, in).",
+    grads="dw1 dw2",
+    says="any.transposed",
+)
 def keras_se_weights_transposed(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -420,7 +531,12 @@ def keras_se_weights_transposed(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="The gradient of b1 is taken before the ReLU mask.", grads="db1")
+@wrong(
+    KERAS,
+    mistake="The gradient of b1 is taken before the ReLU mask.",
+    grads="db1",
+    says="se.db1-too-early",
+)
 def keras_se_bias_before_mask(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -435,7 +551,12 @@ def keras_se_bias_before_mask(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="The ReLU mask forgets the bias b1.", grads="dx dw1 db1")
+@wrong(
+    KERAS,
+    mistake="The ReLU mask forgets the bias b1.",
+    grads="dx dw1 db1",
+    says="se.mask-before-bias",
+)
 def keras_se_mask_without_bias(x, w1, b1, w2, b2):
     y, (s, _, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -449,7 +570,12 @@ def keras_se_mask_without_bias(x, w1, b1, w2, b2):
     return y, backward
 
 
-@wrong(KERAS, mistake="Gradients of b1 and b2 miss: zeros are returned.", grads="db1 db2")
+@wrong(
+    KERAS,
+    mistake="Gradients of b1 and b2 miss: zeros are returned.",
+    grads="db1 db2",
+    says="any.zero",
+)
 def keras_se_biases_forgotten(x, w1, b1, w2, b2):
     y, (s, a, h, g) = keras_forward(x, w1, b1, w2, b2)
 
@@ -467,6 +593,7 @@ def keras_se_biases_forgotten(x, w1, b1, w2, b2):
     "N H W C, C R, R C",
     mistake="The derivative of SiLU lacks the term of the sigmoid's own derivative.",
     grads="dx dw1",
+    says="se.inner-activation:silu.sigmoid-alone",
 )
 def efficientnet_se_silu(x, w1, w2):
     s = x.mean((1, 2))
@@ -514,7 +641,12 @@ def mobilenet_forward(x, w1, w2):
     return x * g[:, :, None, None], (s, a, h, z, g)
 
 
-@wrong(SE, mistake="The hard sigmoid's mask is missing where it is 0 or 1.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The hard sigmoid's mask is missing where it is 0 or 1.",
+    grads="dx dw1 dw2",
+    says="se.gate:hard-sigmoid.mask-missing",
+)
 def mobilenet_se_without_clip_mask(x, w1, w2):
     y, (s, a, h, _, g) = mobilenet_forward(x, w1, w2)
 
@@ -527,7 +659,12 @@ def mobilenet_se_without_clip_mask(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="The hard sigmoid's slope of 1/6 is missing.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="The hard sigmoid's slope of 1/6 is missing.",
+    grads="dx dw1 dw2",
+    says="se.gate:hard-sigmoid.slope-missing",
+)
 def mobilenet_se_without_slope(x, w1, w2):
     y, (s, a, h, z, g) = mobilenet_forward(x, w1, w2)
 
@@ -540,7 +677,12 @@ def mobilenet_se_without_slope(x, w1, w2):
     return y, backward
 
 
-@wrong(SE, mistake="A smooth sigmoid is derived where the gate is hard.", grads="dx dw1 dw2")
+@wrong(
+    SE,
+    mistake="A smooth sigmoid is derived where the gate is hard.",
+    grads="dx dw1 dw2",
+    says="se.gate:hard-sigmoid.sigmoid",
+)
 def mobilenet_se_smooth_derivative(x, w1, w2):
     y, (s, a, h, _, g) = mobilenet_forward(x, w1, w2)
 
@@ -564,7 +706,12 @@ def se_1d(x, w1, w2):
 SE1 = "N C L, C R, R C"
 
 
-@wrong(SE1, mistake="The squeeze gradient is divided by N*L in place of L.", grads="dx")
+@wrong(
+    SE1,
+    mistake="The squeeze gradient is divided by N*L in place of L.",
+    grads="dx",
+    says="se.squeeze-path.factor",
+)
 def audio_se_divides_by_batch_too(x, w1, w2):
     s, a, h, g = se_1d(x, w1, w2)
 
@@ -577,7 +724,12 @@ def audio_se_divides_by_batch_too(x, w1, w2):
     return x * g[..., None], backward
 
 
-@wrong(SE1, mistake="The loop over samples keeps the last one's weight gradients.", grads="dw1 dw2")
+@wrong(
+    SE1,
+    mistake="The loop over samples keeps the last one's weight gradients.",
+    grads="dw1 dw2",
+    says="any.part-of-dy",
+)
 def audio_se_loop_overwrites(x, w1, w2):
     s, a, h, g = se_1d(x, w1, w2)
 
@@ -594,7 +746,12 @@ def audio_se_loop_overwrites(x, w1, w2):
     return x * g[..., None], backward
 
 
-@wrong(SE1, mistake="The squeeze gradient reaches the first time step only.", grads="dx")
+@wrong(
+    SE1,
+    mistake="The squeeze gradient reaches the first time step only.",
+    grads="dx",
+    says="se.squeeze-path.one-pixel",
+)
 def audio_se_squeeze_gradient_at_first_step(x, w1, w2):
     s, a, h, g = se_1d(x, w1, w2)
 
@@ -608,7 +765,12 @@ def audio_se_squeeze_gradient_at_first_step(x, w1, w2):
     return x * g[..., None], backward
 
 
-@wrong(SE1, mistake="The squeeze gradient of the max pooling is spread as a mean.", grads="dx")
+@wrong(
+    SE1,
+    mistake="The squeeze gradient of the max pooling is spread as a mean.",
+    grads="dx",
+    says="se.squeeze:global-max-pool.average",
+)
 def se_with_max_squeeze_spread_evenly(x, w1, w2):
     s = x.max(-1)
     a = s @ w1
@@ -634,7 +796,12 @@ def volume_forward(x, w1, w2):
     return s, a, h, sigmoid(h @ w2.T)
 
 
-@wrong(SE3, mistake="The depth is forgotten in the mean's factor: 1/(H*W).", grads="dx")
+@wrong(
+    SE3,
+    mistake="The depth is forgotten in the mean's factor: 1/(H*W).",
+    grads="dx",
+    says="se.squeeze-path.factor",
+)
 def volume_se_factor_without_depth(x, w1, w2):
     s, a, h, g = volume_forward(x, w1, w2)
     g5 = g[:, :, None, None, None]
@@ -648,7 +815,12 @@ def volume_se_factor_without_depth(x, w1, w2):
     return x * g5, backward
 
 
-@wrong(SE3, mistake="Only the first slice counts in the gate's gradient.", grads="dx dw1 dw2")
+@wrong(
+    SE3,
+    mistake="Only the first slice counts in the gate's gradient.",
+    grads="dx dw1 dw2",
+    says="any.part-of-dy",
+)
 def volume_se_one_slice_only(x, w1, w2):
     s, a, h, g = volume_forward(x, w1, w2)
     g5 = g.reshape(*g.shape, 1, 1, 1)
@@ -662,7 +834,12 @@ def volume_se_one_slice_only(x, w1, w2):
     return x * g5, backward
 
 
-@wrong("N C H W, C C", mistake="ds goes back through w and not its transpose.", grads="dx")
+@wrong(
+    "N C H W, C C",
+    mistake="ds goes back through w and not its transpose.",
+    grads="dx",
+    says="channel-gate.linear-layer:dense.w-transposed",
+)
 def square_gate_not_transposed(x, w):
     s = x.mean((2, 3))
     g = sigmoid(s @ w)
@@ -675,7 +852,12 @@ def square_gate_not_transposed(x, w):
     return x * g[:, :, None, None], backward
 
 
-@wrong("N C H W, C C, C", mistake="The gradient of the square weight is transposed.", grads="dw")
+@wrong(
+    "N C H W, C C, C",
+    mistake="The gradient of the square weight is transposed.",
+    grads="dw",
+    says="any.transposed",
+)
 def effective_se_weight_transposed(x, w, b):
     s = x.mean((2, 3))
     z = s @ w.T + b
@@ -707,7 +889,12 @@ def effective_se_wrong_limits(x, w, b):
     return x * g[:, :, None, None], backward
 
 
-@wrong("N C H W, C", mistake="The path through the spatial map is missing in dx.", grads="dx")
+@wrong(
+    "N C H W, C",
+    mistake="The path through the spatial map is missing in dx.",
+    grads="dx",
+    says="spatial-gate.one-map-path",
+)
 def spatial_se_without_map_path(x, w):
     q = sigmoid(np.einsum("nchw,c->nhw", x, w))[:, None]
 
@@ -718,7 +905,12 @@ def spatial_se_without_map_path(x, w):
     return x * q, backward
 
 
-@wrong("N C H W, C", mistake="dw is a mean over batch and space, not a sum.", grads="dw")
+@wrong(
+    "N C H W, C",
+    mistake="dw is a mean over batch and space, not a sum.",
+    grads="dw",
+    says="any.factor-too-small",
+)
 def spatial_se_weight_averaged(x, w):
     q = sigmoid(np.tensordot(x, w, axes=(1, 0)))[:, None]
 
@@ -799,7 +991,12 @@ def eca_forward(x, k):
     return s, g, C
 
 
-@wrong(given=eca_given, mistake="The kernel is not flipped on the way back.", grads="dx")
+@wrong(
+    given=eca_given,
+    mistake="The kernel is not flipped on the way back.",
+    grads="dx",
+    says="eca.mix:correlate.flip",
+)
 def eca_kernel_not_flipped(x, k):
     s, g, C = eca_forward(x, k)
 
@@ -813,7 +1010,12 @@ def eca_kernel_not_flipped(x, k):
     return x * g[:, :, None, None], backward
 
 
-@wrong(given=eca_given, mistake="The kernel's gradient comes in reverse order.", grads="dk")
+@wrong(
+    given=eca_given,
+    mistake="The kernel's gradient comes in reverse order.",
+    grads="dk",
+    says="any.flipped",
+)
 def eca_kernel_gradient_reversed(x, k):
     s, g, C = eca_forward(x, k)
 
@@ -828,7 +1030,12 @@ def eca_kernel_gradient_reversed(x, k):
     return x * g[:, :, None, None], backward
 
 
-@wrong(given=eca_given, mistake="Backward wraps round at the border, forward pads.", grads="dx")
+@wrong(
+    given=eca_given,
+    mistake="Backward wraps round at the border, forward pads.",
+    grads="dx",
+    says="eca.mix:correlate.dz-circular",
+)
 def eca_circular_backward(x, k):
     s, g, C = eca_forward(x, k)
 
@@ -852,7 +1059,12 @@ def cbam_forward(x, w1, w2):
     return pools, pre, hidden, g, where.reshape(x.shape)
 
 
-@wrong(SE, mistake="The path through the max pooling is missing in dx.", grads="dx")
+@wrong(
+    SE,
+    mistake="The path through the max pooling is missing in dx.",
+    grads="dx",
+    says="cbam-channel.maximum-path",
+)
 def cbam_channel_without_max_path(x, w1, w2):
     pools, pre, hidden, g, _ = cbam_forward(x, w1, w2)
 
@@ -866,7 +1078,12 @@ def cbam_channel_without_max_path(x, w1, w2):
     return x * g[:, :, None, None], backward
 
 
-@wrong(SE, mistake="The gradient of the maximum goes to all positions.", grads="dx")
+@wrong(
+    SE,
+    mistake="The gradient of the maximum goes to all positions.",
+    grads="dx",
+    says="cbam-channel.maximum:global-max-pool.everywhere",
+)
 def cbam_channel_max_gradient_everywhere(x, w1, w2):
     pools, pre, hidden, g, _ = cbam_forward(x, w1, w2)
 
@@ -881,7 +1098,13 @@ def cbam_channel_max_gradient_everywhere(x, w1, w2):
     return x * g[:, :, None, None], backward
 
 
-@wrong(SE, mistake="The shared MLP's gradients come from the mean branch only.", grads="dw1 dw2")
+@wrong(
+    SE,
+    mistake="The shared MLP's gradients come from the mean branch only.",
+    grads="dw1 dw2",
+    says="cbam-channel.first-layer-of-the-maximum-path "
+    "cbam-channel.second-layer-of-the-maximum-path",
+)
 def cbam_channel_shared_weights_once(x, w1, w2):
     pools, pre, hidden, g, where = cbam_forward(x, w1, w2)
 
@@ -895,7 +1118,12 @@ def cbam_channel_shared_weights_once(x, w1, w2):
     return x * g[:, :, None, None], backward
 
 
-@wrong(SE, mistake="One ReLU mask, the mean branch's, serves both branches.", grads="dx dw1")
+@wrong(
+    SE,
+    mistake="One ReLU mask, the mean branch's, serves both branches.",
+    grads="dx dw1",
+    says="cbam-channel.relu-of-the-maximum.ha-for-hm",
+)
 def cbam_channel_one_mask_for_both(x, w1, w2):
     pools, pre, hidden, g, where = cbam_forward(x, w1, w2)
 

@@ -13,6 +13,7 @@ def _sigmoid(z):
     "N I, I O, O",
     mistake="db is the mean over the batch in place of the sum",
     grads="db",
+    says="any.factor-too-small",
 )
 def dense_with_averaged_bias(x, w, b):
     def backward(dy):
@@ -21,12 +22,22 @@ def dense_with_averaged_bias(x, w, b):
     return x @ w + b, backward
 
 
-@wrong("N I, I O, O", mistake="db is summed over all axes and repeated for each output", grads="db")
+@wrong(
+    "N I, I O, O",
+    mistake="db is summed over all axes and repeated for each output",
+    grads="db",
+    says="any.dy-mixed",
+)
 def dense_with_total_bias(x, w, b):
     return x @ w + b, lambda dy: (dy @ w.T, x.T @ dy, np.full_like(b, dy.sum()))
 
 
-@wrong("N I, O I, O", mistake="dW has the layout (I, O), the weights have (O, I)", grads="dW")
+@wrong(
+    "N I, O I, O",
+    mistake="dW has the layout (I, O), the weights have (O, I)",
+    grads="dW",
+    says="any.transposed",
+)
 class TorchLinear:
     def __new__(cls, x, W, b):
         self = super().__new__(cls)
@@ -38,23 +49,43 @@ class TorchLinear:
         return dy @ W, x.T @ dy, dy.sum(0)
 
 
-@wrong("N I, I O", mistake="the scale 1/sqrt(I) of the forward is missing in dw", grads="dw")
+@wrong(
+    "N I, I O",
+    mistake="the scale 1/sqrt(I) of the forward is missing in dw",
+    grads="dw",
+    says="any.factor-too-large",
+)
 def scaled_dense(x, w):
     s = 1 / np.sqrt(x.shape[1])
     return s * (x @ w), lambda dy: (s * dy @ w.T, x.T @ dy)
 
 
-@wrong("N I, I O", mistake="weight decay is added to the gradient of the operation", grads="dw")
+@wrong(
+    "N I, I O",
+    mistake="weight decay is added to the gradient of the operation",
+    grads="dw",
+    says="any.weight-decay",
+)
 def dense_with_decay(x, w):
     return x @ w, lambda dy: (dy @ w.T, x.T @ dy + 0.1 * w)
 
 
-@wrong("N I, I O", mistake="dw is divided by the batch size, though y is no mean", grads="dw")
+@wrong(
+    "N I, I O",
+    mistake="dw is divided by the batch size, though y is no mean",
+    grads="dw",
+    says="any.factor-too-small",
+)
 def dense_batch_mean(x, w):
     return x @ w, lambda dy: (dy @ w.T, x.T @ dy / len(x))
 
 
-@wrong("N D, D, D", mistake="the gradient of the scale lacks the factor x", grads="dgamma")
+@wrong(
+    "N D, D, D",
+    mistake="the gradient of the scale lacks the factor x",
+    grads="dgamma",
+    says="any.other-gradient",
+)
 def scale_and_shift(x, gamma, beta):
     y = gamma * x + beta
     return y, lambda dy: (dy * gamma, dy.sum(axis=0), dy.sum(axis=0))
@@ -64,13 +95,19 @@ def scale_and_shift(x, gamma, beta):
     "N D, D, D",
     mistake="two mistakes: dbeta has the wrong sign and dx lacks gamma",
     grads="dx dbeta",
+    says="any.derivative-missing any.sign",
 )
 def shift_then_scale(x, gamma, beta):
     c = x - beta
     return gamma * c, lambda dy: (dy.copy(), (dy * c).sum(0), (gamma * dy).sum(0))
 
 
-@wrong("N D, D D", mistake="the gradient of the skip connection is forgotten", grads="dx")
+@wrong(
+    "N D, D D",
+    mistake="the gradient of the skip connection is forgotten",
+    grads="dx",
+    says="residual.addition-path",
+)
 def residual(x, w):
     h = np.tanh(x @ w)
 
@@ -81,7 +118,12 @@ def residual(x, w):
     return x + h, backward
 
 
-@wrong("N D, D D", mistake="the skip connection passes its gradient twice", grads="dx")
+@wrong(
+    "N D, D D",
+    mistake="the skip connection passes its gradient twice",
+    grads="dx",
+    says="any.shortcut-added",
+)
 def residual_twice(x, w):
     def backward(dy):
         dx = dy @ w.T
@@ -98,7 +140,12 @@ def gated(x, gate):
     return x * s, lambda dy: (dy * s, dy * x)
 
 
-@wrong("N D, N D", mistake="both factors get the gradient of the other one", grads="da db")
+@wrong(
+    "N D, N D",
+    mistake="both factors get the gradient of the other one",
+    grads="da db",
+    says="any.wrong-order",
+)
 def elementwise_product(a, b):
     return a * b, lambda dy: (dy * a, dy * b)
 
@@ -114,7 +161,12 @@ def mixture(a, b, z):
     return y, lambda dy: (dy * s, dy * (1 - s), dy * a * s * (1 - s))
 
 
-@wrong("N D, N D", mistake="db gets the weight 0.3 of a in place of its own 0.7", grads="db")
+@wrong(
+    "N D, N D",
+    mistake="db gets the weight 0.3 of a in place of its own 0.7",
+    grads="db",
+    says="any.factor",
+)
 def fixed_blend(a, b):
     return 0.3 * a + 0.7 * b, lambda dy: (0.3 * dy, (1 - 0.7) * dy)
 
@@ -165,6 +217,7 @@ def bias_used_twice(x, w, b):
     "N I, I O, I R, R O",
     mistake="the scale alpha of the low-rank part is missing in dA",
     grads="dA",
+    says="any.factor",
 )
 def low_rank_adapter(x, W, A, B):
     alpha = 0.25
@@ -177,7 +230,12 @@ def low_rank_adapter(x, W, A, B):
     return x @ W + alpha * xa @ B, backward
 
 
-@wrong("N D", mistake="the factor 1/keep of the kept values is missing in the backward", grads="dx")
+@wrong(
+    "N D",
+    mistake="the factor 1/keep of the kept values is missing in the backward",
+    grads="dx",
+    says="any.factor",
+)
 def dropout_fixed_mask(x):
     keep = 0.6
     mask = np.random.default_rng(3).random(x.shape) < keep
@@ -189,6 +247,7 @@ def dropout_fixed_mask(x):
     given=lambda rng: (rng.normal(size=(3, 6)),),
     mistake="the gradients of value and gate are put together in swapped order",
     grads="dx",
+    says="any.entries-reordered",
 )
 def gated_linear_unit(x):
     a, b = np.hsplit(x, 2)
@@ -200,6 +259,7 @@ def gated_linear_unit(x):
     "N I, I I, I",
     mistake="the mask of the ReLU is taken from x, not from x @ w + b",
     grads="dx dw db",
+    says="dense-activation.activation.x-for-a",
 )
 def dense_relu(x, w, b):
     z = x @ w + b
@@ -215,13 +275,19 @@ def dense_relu(x, w, b):
     "N D, N D",
     mistake="the gradient of the targets has the sign of that of the predictions",
     grads="dt",
+    says="any.sign",
 )
 def squared_errors(p, t):
     e = p - t
     return e**2, lambda dy: (2 * dy * e, 2 * dy * e)
 
 
-@wrong("N D, N D", mistake="the mean over all elements is divided by the rows only", grads="dp dt")
+@wrong(
+    "N D, N D",
+    mistake="the mean over all elements is divided by the rows only",
+    grads="dp dt",
+    says="any.factor-too-large",
+)
 def mean_squared_error(p, t):
     e = p - t
     y = np.array([(e**2).mean()])
@@ -237,6 +303,7 @@ def mean_squared_error(p, t):
     "N C L, N C",
     mistake="the scales differ per example, but their gradient is summed over the batch",
     grads="dg",
+    says="any.summed",
 )
 def per_example_channel_scale(x, g):
     def backward(dy):
@@ -246,7 +313,7 @@ def per_example_channel_scale(x, g):
     return x * g[:, :, None], backward
 
 
-@wrong("N I, I O", mistake="the pruned weights get a gradient", grads="dw")
+@wrong("N I, I O", mistake="the pruned weights get a gradient", grads="dw", says="any.mask-missing")
 def pruned_dense(x, w):
     mask = np.add.outer(np.arange(w.shape[0]), np.arange(w.shape[1])) % 3 != 0
     return x @ (w * mask), lambda dy: (dy @ (w * mask).T, x.T @ dy)
@@ -261,6 +328,7 @@ def positive_weights(x, w):
     given=lambda rng: (rng.normal(size=(4, 3)), rng.normal(size=(5, 3, 2))),
     mistake="the 1/K of the mean over the members is missing in dw",
     grads="dw",
+    says="any.factor-too-large",
 )
 def ensemble(x, w):
     K = len(w)
@@ -290,7 +358,10 @@ def softmax_mixture(logits, experts):
 
 
 @wrong(
-    "N I, I H, H O", mistake="the hidden gradient does not go through the tanh for dw1", grads="dw1"
+    "N I, I H, H O",
+    mistake="the hidden gradient does not go through the tanh for dw1",
+    grads="dw1",
+    says="mlp.activation:tanh.missing",
 )
 def two_layers(x, w1, w2):
     h = np.tanh(x @ w1)
@@ -307,6 +378,7 @@ def two_layers(x, w1, w2):
     "N I, I O, O",
     mistake="two mistakes: the ReLU is forgotten in dx, and db has the shape (1, O)",
     grads="dx db",
+    says="any.axis-kept",
 )
 def relu_then_dense(x, w, b):
     h = np.maximum(x, 0)

@@ -5,7 +5,12 @@ import numpy as np
 from . import wrong
 
 
-@wrong("N N, N N", mistake="the gradient for a is dy @ b in place of dy @ b.T", grads="da")
+@wrong(
+    "N N, N N",
+    mistake="the gradient for a is dy @ b in place of dy @ b.T",
+    grads="da",
+    says="linear.w-transposed",
+)
 def matmul_without_transpose(a, b):
     def backward(dy):
         return dy @ b, a.T @ dy
@@ -17,6 +22,7 @@ def matmul_without_transpose(a, b):
     "N I, N I, I I",
     mistake="dA is the outer product of v and u in place of u and v (it is transposed)",
     grads="dA",
+    says="any.transposed",
 )
 def bilinear_form(u, v, A):
     y = np.einsum("ni,ij,nj->n", u, A, v)
@@ -63,6 +69,7 @@ def energy(x, A):
     "B I J, J K",
     mistake="dw keeps only the last batch element, for it is assigned in place of added",
     grads="dw",
+    says="any.part-of-dy",
 )
 def batched_matmul_shared_matrix(x, w):
     y = np.einsum("bij,jk->bik", x, w)
@@ -88,7 +95,9 @@ def _square(rng):
     return (_well_conditioned(rng, 4),)
 
 
-@wrong(given=_system, mistake="the minus sign of dA = -db x^T is missing", grads="dA")
+@wrong(
+    given=_system, mistake="the minus sign of dA = -db x^T is missing", grads="dA", says="any.sign"
+)
 def solve_sign(A, b):
     x = np.linalg.solve(A, b)
 
@@ -103,6 +112,7 @@ def solve_sign(A, b):
     given=_system,
     mistake="the backward solves with A in place of with its transpose",
     grads="dA db",
+    says="any.not-transposed",
 )
 def linear_system(A, b):
     sol = np.linalg.solve(A, b)
@@ -118,6 +128,7 @@ def linear_system(A, b):
     given=_square,
     mistake="dA is -inv(A) dy inv(A), without the transposes of both inverses",
     grads="dA",
+    says="any.not-transposed",
 )
 def inverse(A):
     inv = np.linalg.inv(A)
@@ -128,6 +139,7 @@ def inverse(A):
     given=lambda rng: (rng.normal(size=(3, 4, 4)) + 4 * np.eye(4),),
     mistake="the inverse in the gradient of the determinant is not transposed",
     grads="dA",
+    says="any.transposed",
 )
 def determinants(A):
     det = np.linalg.det(A)
@@ -138,6 +150,7 @@ def determinants(A):
     "I J",
     mistake="the factor 2 of d log det(I + X X^T) = 2 inv(I + X X^T) X is missing",
     grads="dX",
+    says="any.factor-too-small",
 )
 def log_det_of_gram(X):
     S = np.eye(len(X)) + X @ X.T
@@ -145,7 +158,12 @@ def log_det_of_gram(X):
     return y, lambda dy: dy[0] * np.linalg.solve(S, X)
 
 
-@wrong("N D, M D", mistake="the gradient for the centres has the wrong sign", grads="dc")
+@wrong(
+    "N D, M D",
+    mistake="the gradient for the centres has the wrong sign",
+    grads="dc",
+    says="any.sign",
+)
 def squared_distances(x, c):
     diff = x[:, None, :] - c[None, :, :]
     y = np.sum(diff**2, axis=-1)
@@ -181,6 +199,7 @@ def gram_matrix(X):
     "N D",
     mistake="the norm is taken for a constant, so that the projection off y is missing",
     grads="dx",
+    says="l2-normalise.sigma-constant",
 )
 class UnitRows:
     def __new__(cls, x):
@@ -196,6 +215,7 @@ class UnitRows:
     "N D",
     mistake="in the projection the y of each row is multiplied with the sum of dy, not of dy y",
     grads="dv",
+    says="l2-normalise.xhat-missing-inside",
 )
 def unit_vectors(v):
     r = np.linalg.norm(v, axis=1, keepdims=True)
@@ -204,7 +224,10 @@ def unit_vectors(v):
 
 
 @wrong(
-    "N D", mistake="the gradient of the norm is x, the division by the norm is missing", grads="dx"
+    "N D",
+    mistake="the gradient of the norm is x, the division by the norm is missing",
+    grads="dx",
+    says="any.factor-value",
 )
 def row_lengths(x):
     return np.linalg.norm(x, axis=1), lambda dy: dy[:, None] * x
@@ -222,12 +245,22 @@ def outer_products(u, v):
     return y, backward
 
 
-@wrong("N I J", mistake="the factor 2 of the derivative of the square is missing", grads="dm")
+@wrong(
+    "N I J",
+    mistake="the factor 2 of the derivative of the square is missing",
+    grads="dm",
+    says="any.factor-too-small",
+)
 def frobenius_squared(m):
     return np.einsum("nij,nij->n", m, m), lambda dy: dy.reshape(-1, 1, 1) * m
 
 
-@wrong("N D, N D", mistake="db takes the norm of b for a constant", grads="db")
+@wrong(
+    "N D, N D",
+    mistake="db takes the norm of b for a constant",
+    grads="db",
+    says="any.difference-per-axis",
+)
 def cosine_similarity(a, b):
     na = np.sqrt(1e-6 + np.sum(a**2, axis=1, keepdims=True))
     nb = np.sqrt(1e-6 + np.sum(b**2, axis=1, keepdims=True))
@@ -242,7 +275,12 @@ def cosine_similarity(a, b):
     return cos[:, 0], backward
 
 
-@wrong("N N, N N", mistake="both gradients of tr(A B) lack the transpose", grads="da db")
+@wrong(
+    "N N, N N",
+    mistake="both gradients of tr(A B) lack the transpose",
+    grads="da db",
+    says="any.transposed",
+)
 def trace_of_product(a, b):
     y = np.array([np.trace(a @ b)])
     return y, lambda dy: (dy[0] * b, dy[0] * a)
@@ -260,7 +298,12 @@ def matrix_cube(A):
     return A2 @ A, backward
 
 
-@wrong("N N", mistake="dm is dy, though dy is not symmetric; it should be symmetrised", grads="dm")
+@wrong(
+    "N N",
+    mistake="dm is dy, though dy is not symmetric; it should be symmetrised",
+    grads="dm",
+    says="any.derivative-missing",
+)
 def symmetric_part(m):
     return 0.5 * (m + m.T), lambda dy: dy.copy()
 
@@ -323,6 +366,7 @@ def cholesky_of_gram(M):
     "T D, D D",
     mistake="dL is half of what it should be, it lacks the factor 2 of the square",
     grads="dL",
+    says="any.factor-too-small",
 )
 def mahalanobis_with_factor(x, L):
     z = x @ L

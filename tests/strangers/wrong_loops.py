@@ -80,6 +80,7 @@ def rnn_carry_not_transposed(x, U, V):
     given=_small_rnn,
     mistake="only the output of the last step gives a gradient, though all steps are put out",
     grads="dx dU dV",
+    says="any.part-of-dy",
 )
 def rnn_last_step_only(x, U, V):
     h = _rnn(x, U, V)
@@ -188,6 +189,7 @@ def gated_update(z, u):
     "N T",
     mistake="the backward runs from the end as the forward does, in place of from the start",
     grads="dr",
+    says="any.not-transposed",
 )
 def discounted_returns(r):
     def from_end(z):
@@ -233,6 +235,7 @@ def cubic_root_by_newton(x):
     "N D",
     mistake="only the last fixed-point step is differentiated, 1/(1 - g'(z)) is missing",
     grads="dx",
+    says="any.derivative-missing",
 )
 def fixed_point(x):
     """Solve z = x + sin(z) / 2."""
@@ -287,6 +290,7 @@ def babylonian_root(a):
     given=lambda rng: (rng.normal(size=6), rng.normal(size=4)),
     mistake="the gradients of the coefficients come in reversed order",
     grads="dc",
+    says="any.flipped",
 )
 def horner(x, c):
     """c[0] + c[1] x + c[2] x^2 + ..."""
@@ -336,6 +340,7 @@ def squares_in_blocks_of_six(x):
     given=lambda rng: (rng.normal(size=(10, 3)),),
     mistake="the last, incomplete block of rows gets no gradient",
     grads="dx",
+    says="any.entries-left-out",
 )
 def incomplete_block(x):
     y = np.concatenate([np.sin(x[i : i + 4]) for i in range(0, len(x), 4)])
@@ -354,6 +359,7 @@ def incomplete_block(x):
     given=lambda rng: (rng.normal(size=(9, 3)), rng.normal(size=(3, 2))),
     mistake="dw of each chunk of 4 rows replaces that of the chunk before",
     grads="dw",
+    says="any.one-use",
 )
 def chunked_dense(x, w):
     def backward(dy):
@@ -371,6 +377,7 @@ def chunked_dense(x, w):
     given=lambda rng: (rng.normal(size=(9, 3)), rng.normal(size=(3, 2))),
     mistake="the last chunk of rows, which is not full, is dropped from dw",
     grads="dw",
+    says="any.dy-left-out",
 )
 def microbatches(x, w):
     size = 4
@@ -408,6 +415,7 @@ def blockwise_log_sum_exp(x):
     "N I, I O",
     mistake="blocks of 3 columns start at multiples of 4, so every fourth column of dw stays zero",
     grads="dw",
+    says="any.entries-left-out",
 )
 def column_blocks(x, w):
     def backward(dy):

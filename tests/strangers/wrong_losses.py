@@ -21,13 +21,18 @@ def one_hot(labels, K):
 PAIR = "N D, N D"
 
 
-@wrong(PAIR, mistake="The factor 2 of the square is missing.", grads="dp dt")
+@wrong(PAIR, mistake="The factor 2 of the square is missing.", grads="dp dt", says="mse.factor")
 def mse_without_two(p, t):
     r = p - t
     return np.mean(r**2), lambda dy: (dy * r / r.size, -dy * r / r.size)
 
 
-@wrong(PAIR, mistake="The mean's factor is 1/N in place of 1/(N*D).", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="The mean's factor is 1/N in place of 1/(N*D).",
+    grads="dp dt",
+    says="any.factor-too-large",
+)
 def mse_divided_by_batch_only(p, t):
     def backward(dy):
         d = 2 * dy * (p - t) / len(p)
@@ -36,13 +41,20 @@ def mse_divided_by_batch_only(p, t):
     return ((p - t) ** 2).mean(), backward
 
 
-@wrong(PAIR, mistake="The loss is a mean, the gradient that of a sum.", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="The loss is a mean, the gradient that of a sum.",
+    grads="dp dt",
+    says="any.factor-too-large",
+)
 def mse_gradient_of_sum(p, t):
     diff = p - t
     return np.square(diff).mean(), lambda dy: (dy * 2 * diff, dy * -2 * diff)
 
 
-@wrong(PAIR, mistake="The gradient of the target lacks its minus sign.", grads="dt")
+@wrong(
+    PAIR, mistake="The gradient of the target lacks its minus sign.", grads="dt", says="any.sign"
+)
 def mse_target_without_minus(p, t):
     def backward(dy):
         d = 2 * (p - t) * dy / p.size
@@ -51,7 +63,12 @@ def mse_target_without_minus(p, t):
     return np.mean((p - t) ** 2), backward
 
 
-@wrong(PAIR, mistake="The upstream gradient is ignored, as if it were 1.", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="The upstream gradient is ignored, as if it were 1.",
+    grads="dp dt",
+    says="any.dy-ignored",
+)
 def mse_ignoring_upstream(p, t):
     def backward(dy):
         d = 2 * (p - t) / p.size
@@ -60,7 +77,12 @@ def mse_ignoring_upstream(p, t):
     return np.mean((p - t) ** 2), backward
 
 
-@wrong(PAIR, mistake="Per-sample upstream gradients are replaced by their mean.", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="Per-sample upstream gradients are replaced by their mean.",
+    grads="dp dt",
+    says="any.dy-mixed",
+)
 def mse_per_sample_mean_upstream(p, t):
     def backward(dy):
         d = 2 * (p - t) * np.mean(dy) / p.shape[1]
@@ -69,7 +91,7 @@ def mse_per_sample_mean_upstream(p, t):
     return np.mean((p - t) ** 2, axis=1), backward
 
 
-@wrong(PAIR, mistake="The division by the root is missing.", grads="dp dt")
+@wrong(PAIR, mistake="The division by the root is missing.", grads="dp dt", says="any.factor-value")
 def rmse_without_root_rule(p, t):
     def backward(dy):
         d = dy * (p - t) / p.size
@@ -78,13 +100,20 @@ def rmse_without_root_rule(p, t):
     return np.sqrt(np.mean((p - t) ** 2) + 1e-12), backward
 
 
-@wrong(PAIR, mistake="The signs of both gradients are swapped.", grads="dp dt")
+@wrong(
+    PAIR, mistake="The signs of both gradients are swapped.", grads="dp dt", says="any.wrong-order"
+)
 def mae_sign_flipped(p, t):
     s = np.sign(p - t)
     return np.abs(p - t).mean(), lambda dy: (-dy * s / s.size, dy * s / s.size)
 
 
-@wrong(PAIR, mistake="The quadratic rule is used beyond delta too.", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="The quadratic rule is used beyond delta too.",
+    grads="dp dt",
+    says="huber.quadratic",
+)
 def huber_quadratic_everywhere(p, t):
     r, delta = p - t, 0.5
     a = np.abs(r)
@@ -92,7 +121,12 @@ def huber_quadratic_everywhere(p, t):
     return loss, lambda dy: (dy * r / r.size, -dy * r / r.size)
 
 
-@wrong(PAIR, mistake="The linear part lacks the factor delta.", grads="dp dt")
+@wrong(
+    PAIR,
+    mistake="The linear part lacks the factor delta.",
+    grads="dp dt",
+    says="huber.delta-missing",
+)
 def huber_linear_part_without_delta(p, t):
     delta = 0.5
     r = p - t
@@ -140,7 +174,7 @@ def pinball_sides_swapped(p, t, tau=0.9):
     return np.maximum(tau * r, (tau - 1) * r).sum(), backward
 
 
-@wrong("N, N", mistake="The hinge's gradient has the wrong sign.", grads="ds")
+@wrong("N, N", mistake="The hinge's gradient has the wrong sign.", grads="ds", says="any.sign")
 def hinge_sign(s, t):
     sign = np.where(np.arange(len(s)) % 2, 1.0, -1.0)
     m = 1 - sign * s + t**2
@@ -167,7 +201,12 @@ def multiclass_hinge_without_count(s, y):
     return margin.sum() / len(y), backward
 
 
-@wrong("N K, int N", mistake="The right class gets no gradient at all.", grads="ds")
+@wrong(
+    "N K, int N",
+    mistake="The right class gets no gradient at all.",
+    grads="ds",
+    says="any.entries-left-out",
+)
 def multiclass_hinge_right_class_forgotten(s, y):
     rows = np.arange(len(y))
     m = np.maximum(s - s[rows, y][:, None] + 1, 0)
@@ -175,7 +214,12 @@ def multiclass_hinge_right_class_forgotten(s, y):
     return m.sum(1), lambda dy: (m > 0) * dy[:, None]
 
 
-@wrong(PAIR, mistake="The sigmoid's derivative is multiplied in a second time.", grads="dz")
+@wrong(
+    PAIR,
+    mistake="The sigmoid's derivative is multiplied in a second time.",
+    grads="dz",
+    says="bce-logits.derivative-too",
+)
 def bce_with_logits_derivative_twice(z, t):
     s = sigmoid(z)
 
@@ -185,7 +229,12 @@ def bce_with_logits_derivative_twice(z, t):
     return (np.logaddexp(0, z) - t * z).mean(), backward
 
 
-@wrong(PAIR, mistake="Logit and target are taken for a probability: z - t.", grads="dz")
+@wrong(
+    PAIR,
+    mistake="Logit and target are taken for a probability: z - t.",
+    grads="dz",
+    says="bce-logits.sigmoid-missing",
+)
 def bce_with_logits_without_sigmoid(z, t):
     def backward(dy):
         return dy * (z - t), -dy * z
@@ -204,26 +253,42 @@ def weighted_bce_without_weight(z, y):
     given=lambda rng: (rng.uniform(0.1, 0.9, (4, 3)), rng.integers(0, 2, (4, 3))),
     mistake="The part of the negative labels has a minus where a plus belongs.",
     grads="dp",
+    says="bce.inner-sign",
 )
 def bce_of_probabilities_sign(p, y):
     loss = -np.where(y == 1, np.log(p), np.log(1 - p)).mean()
     return loss, lambda dy: -dy * np.where(y == 1, 1 / p, 1 / (1 - p)) / p.size
 
 
-@wrong("N K, int N", mistake="The gradient is not divided by the batch size.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The gradient is not divided by the batch size.",
+    grads="dz",
+    says="any.factor-too-large",
+)
 def cross_entropy_not_averaged(z, y):
     lp = log_softmax(z)
     loss = -lp[np.arange(len(y)), y].mean()
     return loss, lambda dy: dy * (np.exp(lp) - one_hot(y, z.shape[1]))
 
 
-@wrong("N K, int N", mistake="The 1 is not subtracted at the label.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The 1 is not subtracted at the label.",
+    grads="dz",
+    says="softmax-cross-entropy.one-hot-missing",
+)
 def cross_entropy_without_label(z, y):
     lp = log_softmax(z)
     return -np.mean(lp[np.arange(len(y)), y]), lambda dy: dy * np.exp(lp) / len(y)
 
 
-@wrong("N K, int N", mistake="The gradient is labels minus probabilities: wrong sign.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The gradient is labels minus probabilities: wrong sign.",
+    grads="dz",
+    says="any.sign",
+)
 def cross_entropy_sign(z, y):
     lp = log_softmax(z)
 
@@ -236,7 +301,12 @@ def cross_entropy_sign(z, y):
     return sum(-lp[i, k] for i, k in enumerate(y)) / len(y), backward
 
 
-@wrong("N K, int N", mistake="The softmax in backward is taken over the batch.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The softmax in backward is taken over the batch.",
+    grads="dz",
+    says="softmax-cross-entropy.wrong-axis",
+)
 def cross_entropy_softmax_over_batch(z, y):
     lp = log_softmax(z)
 
@@ -249,7 +319,12 @@ def cross_entropy_softmax_over_batch(z, y):
     return -lp[np.arange(len(y)), y].mean(), backward
 
 
-@wrong("N K, int N", mistake="The gradient is that of the hard label, not the smooth.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The gradient is that of the hard label, not the smooth.",
+    grads="dz",
+    says="cross-entropy.smoothing-missing",
+)
 def label_smoothing_with_hard_gradient(z, y):
     K, eps = z.shape[1], 0.2
     lp = log_softmax(z)
@@ -257,7 +332,12 @@ def label_smoothing_with_hard_gradient(z, y):
     return -(q * lp).sum(1), lambda dy: dy[:, None] * (np.exp(lp) - one_hot(y, K))
 
 
-@wrong("N K, int N", mistake="The derivative of the focusing factor is missing.", grads="dz")
+@wrong(
+    "N K, int N",
+    mistake="The derivative of the focusing factor is missing.",
+    grads="dz",
+    says="any.factor-per-axis",
+)
 def focal_loss_constant_factor(z, y):
     lp = log_softmax(z)
     rows = np.arange(len(y))
@@ -269,7 +349,12 @@ def focal_loss_constant_factor(z, y):
     return -(f * lp[rows, y]).mean(), backward
 
 
-@wrong("N K, int N, K", mistake="The class weights are missing in dz.", grads="dz")
+@wrong(
+    "N K, int N, K",
+    mistake="The class weights are missing in dz.",
+    grads="dz",
+    says="any.factor-per-axis",
+)
 def weighted_cross_entropy_without_weights(z, y, w):
     lp = log_softmax(z)
     picked = -lp[np.arange(len(y)), y]
@@ -289,7 +374,10 @@ def kl_gradient_of_other_direction(a, b):
 
 
 @wrong(
-    "N K, N K", mistake="The gradient of the soft targets' logits is missing: zeros.", grads="da"
+    "N K, N K",
+    mistake="The gradient of the soft targets' logits is missing: zeros.",
+    grads="da",
+    says="any.zero",
 )
 def kl_teacher_detached(a, b):
     la, lb = log_softmax(a), log_softmax(b)
@@ -298,7 +386,9 @@ def kl_teacher_detached(a, b):
     return kl, lambda dy: (np.zeros_like(a), dy * (np.exp(lb) - p) / len(a))
 
 
-@wrong("N K, int N", mistake="The temperature's factor 1/T is missing.", grads="dz")
+@wrong(
+    "N K, int N", mistake="The temperature's factor 1/T is missing.", grads="dz", says="any.factor"
+)
 def cross_entropy_with_temperature_factor_lost(z, y, T=2.5):
     lp = log_softmax(z / T)
     loss = -lp[np.arange(len(y)), y].sum()
@@ -309,7 +399,12 @@ def norm_rows(x):
     return np.sqrt((x**2).sum(1, keepdims=True) + 1e-12)
 
 
-@wrong(PAIR, mistake="The change of a's norm is missing in da.", grads="da")
+@wrong(
+    PAIR,
+    mistake="The change of a's norm is missing in da.",
+    grads="da",
+    says="cosine-similarity.norms-constant",
+)
 def cosine_loss_without_projection(a, b):
     na, nb = norm_rows(a), norm_rows(b)
     u, v = a / na, b / nb
@@ -322,7 +417,7 @@ def cosine_loss_without_projection(a, b):
     return 1 - c[:, 0], backward
 
 
-@wrong(PAIR, mistake="The gradients of a and b are swapped.", grads="da db")
+@wrong(PAIR, mistake="The gradients of a and b are swapped.", grads="da db", says="any.wrong-order")
 def cosine_loss_inputs_swapped(a, b):
     na, nb = norm_rows(a), norm_rows(b)
     u, v = a / na, b / nb
@@ -356,7 +451,12 @@ def triplet_anchor_without_negative(a, p, n):
     return m.sum(), backward
 
 
-@wrong(TRIPLET, mistake="The mask of the triplets without loss is missing.", grads="da dp dn")
+@wrong(
+    TRIPLET,
+    mistake="The mask of the triplets without loss is missing.",
+    grads="da dp dn",
+    says="any.mask-missing",
+)
 def triplet_without_mask(a, p, n):
     m, _ = triplet_parts(a, p, n)
 
@@ -367,7 +467,9 @@ def triplet_without_mask(a, p, n):
     return m, backward
 
 
-@wrong(TRIPLET, mistake="The negative's gradient has the positive's sign.", grads="dn")
+@wrong(
+    TRIPLET, mistake="The negative's gradient has the positive's sign.", grads="dn", says="any.sign"
+)
 def triplet_negative_sign(a, p, n):
     m, on = triplet_parts(a, p, n)
 
@@ -441,7 +543,12 @@ def gaussian_nll_without_half(mu, v, t):
     return 0.5 * np.sum(s + r**2 * e), backward
 
 
-@wrong("N, N", mistake="The lower score gets no gradient: only the first is counted.", grads="db")
+@wrong(
+    "N, N",
+    mistake="The lower score gets no gradient: only the first is counted.",
+    grads="db",
+    says="any.zero",
+)
 def ranking_loss_second_score_forgotten(a, b):
     d = a - b
     return np.logaddexp(0, -d).mean(), lambda dy: (
@@ -450,7 +557,9 @@ def ranking_loss_second_score_forgotten(a, b):
     )
 
 
-@wrong("D F", mistake="The factor 2 of the square is missing.", grads="dw")
+@wrong(
+    "D F", mistake="The factor 2 of the square is missing.", grads="dw", says="any.factor-too-small"
+)
 def weight_decay_without_two(w):
     return 0.01 * (w**2).sum(), lambda dy: dy * 0.01 * w
 
@@ -473,7 +582,9 @@ def entropy_without_softmax_path(z):
     return -(np.exp(lp) * lp).sum(), lambda dy: -dy * (lp + 1)
 
 
-@wrong(PAIR, mistake="The gradient of p is returned for t too.", grads="dt")
+@wrong(
+    PAIR, mistake="The gradient of p is returned for t too.", grads="dt", says="any.other-gradient"
+)
 def msle_target_like_prediction(p, t):
     u, v = np.arcsinh(p), np.arcsinh(t)
 

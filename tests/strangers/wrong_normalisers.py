@@ -22,7 +22,7 @@ def standardise_back(d, xh, inv, axis):
 LN = "N D, D, D"
 
 
-@wrong(LN, mistake="The path through the mean is missing.", grads="dx")
+@wrong(LN, mistake="The path through the mean is missing.", grads="dx", says="layer-norm.mean-path")
 def layer_norm_without_mean_path(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -34,7 +34,12 @@ def layer_norm_without_mean_path(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="The path through the variance is missing.", grads="dx")
+@wrong(
+    LN,
+    mistake="The path through the variance is missing.",
+    grads="dx",
+    says="layer-norm.variance-path",
+)
 def layer_norm_without_variance_path(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -45,7 +50,7 @@ def layer_norm_without_variance_path(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="gamma is missing in dx.", grads="dx")
+@wrong(LN, mistake="gamma is missing in dx.", grads="dx", says="layer-norm.gamma-missing")
 def layer_norm_without_gamma(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -55,7 +60,12 @@ def layer_norm_without_gamma(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="gamma multiplies the result of dx, after the sums.", grads="dx")
+@wrong(
+    LN,
+    mistake="gamma multiplies the result of dx, after the sums.",
+    grads="dx",
+    says="layer-norm.gamma-outside",
+)
 def layer_norm_gamma_too_late(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -65,7 +75,12 @@ def layer_norm_gamma_too_late(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="dgamma uses x in place of the standardised x.", grads="dgamma")
+@wrong(
+    LN,
+    mistake="dgamma uses x in place of the standardised x.",
+    grads="dgamma",
+    says="layer-norm.dgamma.x-for-xhat",
+)
 def layer_norm_gamma_gradient_of_raw_x(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -75,7 +90,12 @@ def layer_norm_gamma_gradient_of_raw_x(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong("N T D, D, D", mistake="dgamma and dbeta are not summed over time.", grads="dgamma dbeta")
+@wrong(
+    "N T D, D, D",
+    mistake="dgamma and dbeta are not summed over time.",
+    grads="dgamma dbeta",
+    says="any.not-summed",
+)
 def layer_norm_parameters_summed_over_batch_only(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -85,7 +105,12 @@ def layer_norm_parameters_summed_over_batch_only(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="The means in dx run over the batch axis, as in batch norm.", grads="dx")
+@wrong(
+    LN,
+    mistake="The means in dx run over the batch axis, as in batch norm.",
+    grads="dx",
+    says="layer-norm.both-axes",
+)
 def layer_norm_with_batch_norm_axis(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -121,7 +146,12 @@ def layer_norm_unbiased_forward_only(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="The mean over d*xh is a sum: its factor 1/D is missing.", grads="dx")
+@wrong(
+    LN,
+    mistake="The mean over d*xh is a sum: its factor 1/D is missing.",
+    grads="dx",
+    says="layer-norm.path-sum",
+)
 def layer_norm_variance_path_summed(x, gamma, beta):
     xh, inv = standardise(x, -1)
 
@@ -133,7 +163,12 @@ def layer_norm_variance_path_summed(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="The statistics of the batch are taken as constants.", grads="dx")
+@wrong(
+    LN,
+    mistake="The statistics of the batch are taken as constants.",
+    grads="dx",
+    says="batch-norm.statistics-as-constants",
+)
 def batch_norm_with_constant_statistics(x, gamma, beta):
     xh, inv = standardise(x, 0)
 
@@ -143,7 +178,12 @@ def batch_norm_with_constant_statistics(x, gamma, beta):
     return gamma * xh + beta, backward
 
 
-@wrong(LN, mistake="The factor -0.5 of the variance's gradient has the wrong sign.", grads="dx")
+@wrong(
+    LN,
+    mistake="The factor -0.5 of the variance's gradient has the wrong sign.",
+    grads="dx",
+    says="batch-norm.variance-path.factor",
+)
 def batch_norm_long_way_with_sign(x, gamma, beta):
     N = len(x)
     mu = x.mean(0)
@@ -161,7 +201,12 @@ def batch_norm_long_way_with_sign(x, gamma, beta):
     return gamma * xmu * ivar + beta, backward
 
 
-@wrong(LN, mistake="The square's factor 2 is missing in the variance path.", grads="dx")
+@wrong(
+    LN,
+    mistake="The square's factor 2 is missing in the variance path.",
+    grads="dx",
+    says="batch-norm.variance-path.factor",
+)
 def batch_norm_long_way_without_two(x, gamma, beta):
     xmu = x - x.mean(0)
     ivar = (np.mean(xmu**2, axis=0) + EPS) ** -0.5
@@ -175,7 +220,12 @@ def batch_norm_long_way_without_two(x, gamma, beta):
     return gamma * (xmu * ivar) + beta, backward
 
 
-@wrong("N C H W, C, C", mistake="The sums are divided by N in place of N*H*W.", grads="dx")
+@wrong(
+    "N C H W, C, C",
+    mistake="The sums are divided by N in place of N*H*W.",
+    grads="dx",
+    says="batch-norm.both-paths.factor",
+)
 def batch_norm_2d_divides_by_n(x, gamma, beta):
     axes = (0, 2, 3)
     xh, inv = standardise(x, axes)
@@ -193,6 +243,7 @@ def batch_norm_2d_divides_by_n(x, gamma, beta):
     "N C, C, C",
     mistake="dgamma uses x - mean without the division by the running std.",
     grads="dgamma",
+    says="any.factor",
 )
 def batch_norm_inference_gamma(x, gamma, beta):
     mean, std = 0.3, 1.7
@@ -209,7 +260,12 @@ def instance_norm_over_width_only(x):
     return xh.copy(), lambda dy: standardise_back(dy, xh, inv, 3)
 
 
-@wrong("N C L, C", mistake="The gain's gradient is a mean over batch and time.", grads="dg")
+@wrong(
+    "N C L, C",
+    mistake="The gain's gradient is a mean over batch and time.",
+    grads="dg",
+    says="any.factor-too-small",
+)
 def instance_norm_gain_averaged(x, g):
     xh, inv = standardise(x, -1)
     gain = g[:, None]
@@ -253,13 +309,23 @@ def group_norm_with_other_groups(x, gamma, beta):
     return flat * gamma[:, None, None] + beta[:, None, None], backward
 
 
-@wrong("N T D, D", mistake="The path through the root mean square is missing.", grads="dx")
+@wrong(
+    "N T D, D",
+    mistake="The path through the root mean square is missing.",
+    grads="dx",
+    says="rms-norm.sigma-constant",
+)
 def rms_norm_with_constant_rms(x, g):
     r = np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
     return x / r * g, lambda dy: (dy * g / r, (dy * x / r).sum((0, 1)))
 
 
-@wrong("N D, D", mistake="The factor 1/D in the path through the RMS is missing.", grads="dx")
+@wrong(
+    "N D, D",
+    mistake="The factor 1/D in the path through the RMS is missing.",
+    grads="dx",
+    says="rms-norm.path-sum",
+)
 def rms_norm_sum_for_mean(x, g):
     r = np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
     xh = x / r
@@ -271,7 +337,12 @@ def rms_norm_sum_for_mean(x, g):
     return g * xh, backward
 
 
-@wrong("N D, D", mistake="dx subtracts the mean, which RMS norm does not have.", grads="dx")
+@wrong(
+    "N D, D",
+    mistake="dx subtracts the mean, which RMS norm does not have.",
+    grads="dx",
+    says="any.difference-per-axis",
+)
 def rms_norm_with_layer_norm_backward(x, g):
     inv = 1 / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
     xh = x * inv
@@ -282,7 +353,12 @@ def rms_norm_with_layer_norm_backward(x, g):
     return g * xh, backward
 
 
-@wrong("N D, D", mistake="The RMS in the second term has power 2 in place of 3.", grads="dx")
+@wrong(
+    "N D, D",
+    mistake="The RMS in the second term has power 2 in place of 3.",
+    grads="dx",
+    says="rms-norm.x-for-xhat-once",
+)
 def rms_norm_wrong_power(x, g):
     r = np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
 
@@ -294,20 +370,35 @@ def rms_norm_wrong_power(x, g):
     return x / r * g, backward
 
 
-@wrong("N D", mistake="The projection off the unit vector is missing.", grads="dx")
+@wrong(
+    "N D",
+    mistake="The projection off the unit vector is missing.",
+    grads="dx",
+    says="l2-normalise.sigma-constant",
+)
 def l2_normalise_without_projection(x):
     n = np.sqrt((x**2).sum(1, keepdims=True) + 1e-12)
     return x / n, lambda dy: dy / n
 
 
-@wrong("N D", mistake="The projection is added, not subtracted.", grads="dx")
+@wrong(
+    "N D",
+    mistake="The projection is added, not subtracted.",
+    grads="dx",
+    says="l2-normalise.path-sign",
+)
 def l2_normalise_projection_sign(x):
     n = np.sqrt((x**2).sum(1, keepdims=True) + 1e-12)
     u = x / n
     return x / n, lambda dy: (dy + u * (u * dy).sum(1, keepdims=True)) / n
 
 
-@wrong("N D", mistake="The projection uses x where the unit vector belongs.", grads="dx")
+@wrong(
+    "N D",
+    mistake="The projection uses x where the unit vector belongs.",
+    grads="dx",
+    says="l2-normalise.x-for-xhat",
+)
 def l2_normalise_projection_of_raw_x(x):
     n = np.sqrt((x**2).sum(1, keepdims=True) + 1e-12)
 
@@ -317,7 +408,12 @@ def l2_normalise_projection_of_raw_x(x):
     return x / n, backward
 
 
-@wrong("N D", mistake="The division by the norm is missing in dx.", grads="dx")
+@wrong(
+    "N D",
+    mistake="The division by the norm is missing in dx.",
+    grads="dx",
+    says="l2-normalise.sigma-missing",
+)
 def l2_normalise_without_division(x):
     n = np.sqrt((x**2).sum(1, keepdims=True) + 1e-12)
     u = x / n
@@ -330,7 +426,12 @@ def l1_normalise_without_sign(x):
     return x / n, lambda dy: dy / n - (dy * x).sum(1, keepdims=True) / n**2
 
 
-@wrong("N D, F D, F", mistake="The direction's gradient lacks the projection.", grads="dv")
+@wrong(
+    "N D, F D, F",
+    mistake="The direction's gradient lacks the projection.",
+    grads="dv",
+    says="any.difference-per-axis",
+)
 def weight_norm_without_projection(x, v, g):
     n = np.sqrt((v**2).sum(1, keepdims=True) + 1e-12)
     w = g[:, None] * v / n
@@ -388,7 +489,12 @@ def local_response_norm_first_term_only(x):
     return x * s**-0.75, lambda dy: dy * s**-0.75
 
 
-@wrong("N H W C, C, C", mistake="The residual's gradient is missing.", grads="dx")
+@wrong(
+    "N H W C, C, C",
+    mistake="The residual's gradient is missing.",
+    grads="dx",
+    says="any.shortcut-missing",
+)
 def global_response_norm_without_residual(x, gamma, beta):
     n = np.sqrt((x**2).sum((1, 2), keepdims=True) + 1e-6)
     m = n.mean(-1, keepdims=True)
@@ -417,7 +523,12 @@ def global_response_norm_constant_mean(x, gamma, beta):
     return gamma * x * r + beta + x, backward
 
 
-@wrong("N C H W, N C, N C", mistake="The shift's gradient is a mean over space.", grads="dshift")
+@wrong(
+    "N C H W, N C, N C",
+    mistake="The shift's gradient is a mean over space.",
+    grads="dshift",
+    says="any.factor-too-small",
+)
 def adain_shift_averaged(x, scale, shift):
     xh, inv = standardise(x, (2, 3))
     s = scale[:, :, None, None]
@@ -429,7 +540,12 @@ def adain_shift_averaged(x, scale, shift):
     return s * xh + shift[:, :, None, None], backward
 
 
-@wrong("N D", mistake="The mean's path in the mean absolute deviation is missing.", grads="dx")
+@wrong(
+    "N D",
+    mistake="The mean's path in the mean absolute deviation is missing.",
+    grads="dx",
+    says="any.difference-per-axis",
+)
 def mad_scaling_without_inner_mean(x):
     c = x - x.mean(1, keepdims=True)
     a = np.abs(c).mean(1, keepdims=True) + 0.01
@@ -441,7 +557,11 @@ def mad_scaling_without_inner_mean(x):
     return c / a, backward
 
 
-@wrong(LN, mistake="Standardised values are kept in a shared buffer that later calls overwrite.")
+@wrong(
+    LN,
+    mistake="Standardised values are kept in a shared buffer that later calls overwrite.",
+    says="state.overwritten",
+)
 def layer_norm_with_shared_buffer(x, gamma, beta):
     xh, inv = standardise(x, -1)
     if BUFFER.get("xh") is None or BUFFER["xh"].shape != xh.shape:

@@ -13,6 +13,7 @@ def _rows(*shape):
     given=_rows(4, 5),
     mistake="the gradient goes to the middle column of the unsorted row",
     grads="dx",
+    says="any.entries-reordered",
 )
 def median_odd(x):
     def backward(dy):
@@ -40,14 +41,24 @@ def median_even(x):
     return np.median(x, axis=1), backward
 
 
-@wrong("N D", mistake="dy is indexed by the order in place of by its inverse", grads="dx")
+@wrong(
+    "N D",
+    mistake="dy is indexed by the order in place of by its inverse",
+    grads="dx",
+    says="any.entries-reordered",
+)
 def sorted_rows(x):
     order = x.argsort(axis=1)
     y = np.take_along_axis(x, order, axis=1)
     return y, lambda dy: np.take_along_axis(dy, order, axis=1)
 
 
-@wrong("N", mistake="the gradient is not brought back to the order before sorting", grads="dv")
+@wrong(
+    "N",
+    mistake="the gradient is not brought back to the order before sorting",
+    grads="dv",
+    says="any.derivative-missing",
+)
 def sorted_vector(v):
     return np.sort(v), lambda dy: dy.copy()
 
@@ -56,6 +67,7 @@ def sorted_vector(v):
     given=_rows(3, 6),
     mistake="the gradients of the two largest go to the first two columns",
     grads="dx",
+    says="any.entries-reordered",
 )
 def top_two(x):
     idx = np.argsort(-x, axis=1)[:, :2]
@@ -68,7 +80,12 @@ def top_two(x):
     return np.take_along_axis(x, idx, axis=1), backward
 
 
-@wrong("N D", mistake="the gradient of the maximum is given to the minimum", grads="dx")
+@wrong(
+    "N D",
+    mistake="the gradient of the maximum is given to the minimum",
+    grads="dx",
+    says="any.entries-reordered",
+)
 def row_maximum(x):
     loc = np.argmin(x, axis=1)
 
@@ -80,7 +97,12 @@ def row_maximum(x):
     return np.max(x, axis=1), backward
 
 
-@wrong("N D", mistake="the sign of the element of largest modulus is missing", grads="dx")
+@wrong(
+    "N D",
+    mistake="the sign of the element of largest modulus is missing",
+    grads="dx",
+    says="any.factor-per-axis",
+)
 def max_norm(x):
     mag = np.abs(x)
     onehot = np.eye(x.shape[1])[mag.argmax(axis=1)]
@@ -113,6 +135,7 @@ def max_filter_with_repeated_border(x):
     given=_rows(3, 5),
     mistake="both (i, j) and (j, i) are counted as the largest distance",
     grads="dx",
+    says="any.factor-too-large",
 )
 def diameter(x):
     diff = x[:, :, None] - x[:, None, :]
@@ -130,6 +153,7 @@ def diameter(x):
     given=_rows(3, 5),
     mistake="the interpolation weights of the two neighbours are swapped",
     grads="dx",
+    says="any.entries-reordered",
 )
 def quantile_30(x):
     pos = 0.3 * (x.shape[1] - 1)
@@ -152,6 +176,7 @@ def quantile_30(x):
     given=_rows(4, 5),
     mistake="the minimum gets its gradient with a plus in place of a minus",
     grads="dx",
+    says="any.signs",
 )
 def spread(x):
     hi, lo = x.argmax(axis=1), x.argmin(axis=1)
@@ -170,6 +195,7 @@ def spread(x):
     "N D, D",
     mistake="dx is in sorted order, it is not put back to where the values came from",
     grads="dx",
+    says="any.entries-reordered",
 )
 def order_statistics(x, w):
     s = np.sort(x, axis=1)
@@ -180,6 +206,7 @@ def order_statistics(x, w):
     given=_rows(3, 6),
     mistake="the gradient is divided by the count of all values, not of those kept",
     grads="dx",
+    says="any.factor",
 )
 def trimmed_mean(x):
     keep = np.argsort(x, axis=1)[:, 1:-1]
@@ -196,6 +223,7 @@ def trimmed_mean(x):
     given=_rows(3, 4, 5),
     mistake="the flat index is unravelled with the sizes of the axes swapped",
     grads="dx",
+    says="any.entries-reordered",
 )
 def image_maximum(x):
     N, H, W = x.shape
@@ -215,6 +243,7 @@ def image_maximum(x):
     "N C, int N",
     mistake="the score of the right class gets no gradient",
     grads="ds",
+    says="any.entries-left-out",
 )
 def hinge_loss(s, t):
     rows = np.arange(len(t))
@@ -224,12 +253,22 @@ def hinge_loss(s, t):
     return (margin * active).sum(axis=1), lambda dy: dy[:, None] * active
 
 
-@wrong("N D", mistake="the gradient also passes where the value was clipped", grads="dx")
+@wrong(
+    "N D",
+    mistake="the gradient also passes where the value was clipped",
+    grads="dx",
+    says="clip.missing",
+)
 def hard_tanh(x):
     return np.clip(x, -1, 1), lambda dy: dy.copy()
 
 
-@wrong("N D", mistake="values above the upper bound 6 let the gradient pass", grads="dx")
+@wrong(
+    "N D",
+    mistake="values above the upper bound 6 let the gradient pass",
+    grads="dx",
+    says="clip.upper-missing",
+)
 def relu6(x):
     return np.minimum(np.maximum(x, 0), 6), lambda dy: dy * (x > 0)
 
@@ -238,13 +277,19 @@ def relu6(x):
     given=_rows(3, 6),
     mistake="each place keeps its gradient, though the running maximum came from before",
     grads="dx",
+    says="any.one-use",
 )
 def running_maximum(x):
     y = np.maximum.accumulate(x, axis=1)
     return y, lambda dy: dy * (x == y)
 
 
-@wrong("N D, N D", mistake="db is masked where a is the larger, as da is", grads="db")
+@wrong(
+    "N D, N D",
+    mistake="db is masked where a is the larger, as da is",
+    grads="db",
+    says="any.other-gradient",
+)
 def larger_of_two(a, b):
     mask = a > b
     return np.maximum(a, b), lambda dy: (dy * mask, dy * mask)
@@ -254,6 +299,7 @@ def larger_of_two(a, b):
     given=_rows(3, 5),
     mistake="the median that is subtracted is taken for a constant",
     grads="dx",
+    says="any.entries-left-out",
 )
 def squared_deviation_from_median(x):
     dev = x - np.median(x, axis=1, keepdims=True)
@@ -280,6 +326,11 @@ def gaps(x):
     return y, backward
 
 
-@wrong("N D", mistake="the negative side passes with slope 1 in place of 0.1", grads="dx")
+@wrong(
+    "N D",
+    mistake="the negative side passes with slope 1 in place of 0.1",
+    grads="dx",
+    says="leaky-relu.term-2.slope-missing",
+)
 def leaky_relu(x):
     return np.where(x > 0, x, 0.1 * x), lambda dy: np.where(x > 0, dy, dy)

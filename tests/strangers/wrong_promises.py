@@ -74,7 +74,11 @@ def transpose_view(x):
     return x.T, lambda dy: dy.T.copy()
 
 
-@wrong("N I, I O", mistake="dw is added up over the calls of the backward and is never reset")
+@wrong(
+    "N I, I O",
+    mistake="dw is added up over the calls of the backward and is never reset",
+    says="state.adds-up",
+)
 class AccumulatingDense:
     def __new__(cls, x, w):
         self = super().__new__(cls)
@@ -90,7 +94,11 @@ class AccumulatingDense:
 _cache = {}
 
 
-@wrong("N D", mistake="the cache is shared, a later forward call overwrites what backward needs")
+@wrong(
+    "N D",
+    mistake="the cache is shared, a later forward call overwrites what backward needs",
+    says="state.overwritten",
+)
 def square_with_global_cache(x):
     _cache["x"] = x.copy()
     return x**2, lambda dy: 2 * dy * _cache["x"][: len(dy), : dy.shape[1]]
@@ -109,12 +117,20 @@ class _Exponential:
 _bell = _Exponential()
 
 
-@wrong("N D", mistake="one layer object keeps the slope of the most recent forward call only")
+@wrong(
+    "N D",
+    mistake="one layer object keeps the slope of the most recent forward call only",
+    says="state.overwritten",
+)
 def bell_curve(x):
     return _bell.forward(x)
 
 
-@wrong("N D", mistake="from the second call on, backward gives the gradient of the call before")
+@wrong(
+    "N D",
+    mistake="from the second call on, backward gives the gradient of the call before",
+    says="state.previous-call",
+)
 def late_gradient(x):
     calls = []
 
@@ -125,7 +141,12 @@ def late_gradient(x):
     return 3 * x, backward
 
 
-@wrong("N D", mistake="backward gives the gradient of the call before, at first zeros", grads="dx")
+@wrong(
+    "N D",
+    mistake="backward gives the gradient of the call before, at first zeros",
+    grads="dx",
+    says="any.zero state.called-again",
+)
 def delayed_by_one(x):
     buffer = [np.zeros_like(x)]
 
@@ -136,14 +157,20 @@ def delayed_by_one(x):
     return np.sin(x), backward
 
 
-@wrong("N D", mistake="a second call of backward overwrites the array that the first one gave")
+@wrong(
+    "N D",
+    mistake="a second call of backward overwrites the array that the first one gave",
+    says="state.gradients-reused",
+)
 def reused_buffer(x):
     out = np.empty_like(x)
     return 5 * x, lambda dy: np.multiply(dy, 5, out=out)
 
 
 @wrong(
-    "N D", mistake="backward multiplies the saved slope by dy in place, so only one call is right"
+    "N D",
+    mistake="backward multiplies the saved slope by dy in place, so only one call is right",
+    says="state.called-again",
 )
 def spoiled_cache(x):
     slope = 1 - np.tanh(x) ** 2
@@ -257,7 +284,12 @@ def no_return(x):
     return x**2, backward
 
 
-@wrong("N I, I O", mistake="the gradients are given in the order dw, dx", grads="dx dw")
+@wrong(
+    "N I, I O",
+    mistake="the gradients are given in the order dw, dx",
+    grads="dx dw",
+    says="any.wrong-order",
+)
 def swapped_gradients(x, w):
     return x @ w, lambda dy: (x.T @ dy, dy @ w.T)
 
@@ -266,6 +298,7 @@ def swapped_gradients(x, w):
     "N D, N D, N D",
     mistake="the gradients of the first and third argument are swapped",
     grads="da dc",
+    says="any.wrong-order",
 )
 def triple_product(a, b, c):
     return a * b * c, lambda dy: (dy * a * b, dy * a * c, dy * b * c)
@@ -333,12 +366,17 @@ def forgotten_cache(x):
     return np.maximum(x, 0), lambda dy: dy * cache["mask"]
 
 
-@wrong("N D", mistake="the gradient is clipped to [-1, 1]", grads="dx")
+@wrong("N D", mistake="the gradient is clipped to [-1, 1]", grads="dx", says="any.clipped")
 def clipped_gradient(x):
     return 4 * x, lambda dy: np.clip(4 * dy, -1, 1)
 
 
-@wrong("N D", mistake="the gradient is scaled to the length 1, it is not linear in dy", grads="dx")
+@wrong(
+    "N D",
+    mistake="the gradient is scaled to the length 1, it is not linear in dy",
+    grads="dx",
+    says="any.normalised",
+)
 def normalised_gradient(x):
     def backward(dy):
         g = dy * np.cos(x)
@@ -347,17 +385,31 @@ def normalised_gradient(x):
     return np.sin(x), backward
 
 
-@wrong("N D", mistake="the modulus of dy is used, so that negative dy are wrong", grads="dx")
+@wrong(
+    "N D",
+    mistake="the modulus of dy is used, so that negative dy are wrong",
+    grads="dx",
+    says="any.dy-sign-lost",
+)
 def modulus_of_dy(x):
     return 1.5 * x, lambda dy: 1.5 * np.abs(dy)
 
 
-@wrong("N D", mistake="dy is ignored, the gradient is that of the sum of y", grads="dx")
+@wrong(
+    "N D",
+    mistake="dy is ignored, the gradient is that of the sum of y",
+    grads="dx",
+    says="any.dy-ignored",
+)
 def ignores_dy(x):
     return np.sin(x), lambda dy: np.cos(x)
 
 
-@wrong("N I, I O", mistake="backward makes a step of gradient descent on the caller's w")
+@wrong(
+    "N I, I O",
+    mistake="backward makes a step of gradient descent on the caller's w",
+    says="state.called-again",
+)
 def learns_by_itself(x, w):
     def backward(dy):
         dx, dw = dy @ w.T, x.T @ dy
@@ -373,14 +425,19 @@ def fresh_dropout(x):
     return 2 * x * mask, lambda dy: 2 * dy * mask
 
 
-@wrong("N D", mistake="backward draws a mask of its own in place of the forward's", grads="dx")
+@wrong(
+    "N D",
+    mistake="backward draws a mask of its own in place of the forward's",
+    grads="dx",
+    says="state.called-again",
+)
 def dropout_with_another_mask(x):
     rng = np.random.default_rng(7)
     mask = rng.random(x.shape) < 0.5
     return 2 * x * mask, lambda dy: 2 * dy * (rng.random(x.shape) < 0.5)
 
 
-@wrong("N D", mistake="noise is added to the gradient", grads="dx")
+@wrong("N D", mistake="noise is added to the gradient", grads="dx", says="state.called-again")
 def noisy_gradient(x):
     rng = np.random.default_rng()
     return 3 * x, lambda dy: 3 * dy + 0.1 * rng.normal(size=x.shape)

@@ -37,7 +37,12 @@ def rnn_without_carry(x, wx, wh, b):
     return np.stack(hs[1:], 1), backward
 
 
-@wrong(RNN, mistake="The weight gradients are those of the first step only.", grads="dwx dwh db")
+@wrong(
+    RNN,
+    mistake="The weight gradients are those of the first step only.",
+    grads="dwx dwh db",
+    says="any.zero",
+)
 def rnn_weights_overwritten(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
 
@@ -53,7 +58,12 @@ def rnn_weights_overwritten(x, wx, wh, b):
     return np.stack(hs[1:], 1), backward
 
 
-@wrong(RNN, mistake="The carried dh replaces dy of all steps but the last.", grads="dx dwx dwh db")
+@wrong(
+    RNN,
+    mistake="The carried dh replaces dy of all steps but the last.",
+    grads="dx dwx dwh db",
+    says="any.part-of-dy",
+)
 def rnn_only_last_step_counts(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
 
@@ -137,7 +147,7 @@ def rnn_recurrent_weight_sees_new_state(x, wx, wh, b):
     return np.stack(hs[1:], 1), backward
 
 
-@wrong(RNN, mistake="dwh is transposed.", grads="dwh")
+@wrong(RNN, mistake="dwh is transposed.", grads="dwh", says="any.transposed")
 def rnn_recurrent_weight_transposed(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
 
@@ -148,7 +158,7 @@ def rnn_recurrent_weight_transposed(x, wx, wh, b):
     return np.stack(hs[1:], 1), backward
 
 
-@wrong(RNN, mistake="dx is in reversed order of time.", grads="dx")
+@wrong(RNN, mistake="dx is in reversed order of time.", grads="dx", says="any.flipped")
 def rnn_dx_in_reversed_time(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
 
@@ -166,7 +176,12 @@ def rnn_dx_in_reversed_time(x, wx, wh, b):
     return np.stack(hs[1:], 1), backward
 
 
-@wrong("N T D, D H, H H, H, N H", mistake="The initial state gets no gradient.", grads="dh0")
+@wrong(
+    "N T D, D H, H H, H, N H",
+    mistake="The initial state gets no gradient.",
+    grads="dh0",
+    says="any.zero",
+)
 def rnn_initial_state_forgotten(x, wx, wh, b, h0):
     hs = rnn_states(x, wx, wh, b, h0)
 
@@ -200,6 +215,7 @@ def long_given(rng):
     given=long_given,
     mistake="Backward stops after 3 steps, as truncated training would.",
     grads="dx dwx dwh db",
+    says="any.entries-left-out",
 )
 def many_to_one_rnn_truncated(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
@@ -223,6 +239,7 @@ def many_to_one_rnn_truncated(x, wx, wh, b):
     given=long_given,
     mistake="dh is clipped to [-0.5, 0.5] between the steps.",
     grads="dx dwx dwh db",
+    says="any.not-linear",
 )
 def rnn_with_clipped_carry(x, wx, wh, b):
     hs = rnn_states(x, wx, wh, b)
@@ -365,7 +382,12 @@ def right_cell(dh, dc, step):
     return di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o), dc * f
 
 
-@wrong(given=lstm_given, mistake="The bias's gradient is averaged over the batch.", grads="db")
+@wrong(
+    given=lstm_given,
+    mistake="The bias's gradient is averaged over the batch.",
+    grads="db",
+    says="any.factor-too-small",
+)
 def lstm_bias_averaged(x, wx, wh, b):
     y, steps = lstm_forward(x, wx, wh, b)
 
@@ -400,35 +422,60 @@ def gru_grads(x, h, ws, us, parts, dy, **change):
     return dx, dh, *(x.T @ d for d in das), *(s.T @ d for s, d in zip(ins, das, strict=True))
 
 
-@wrong(GRU, mistake="The update gate's gradient has the wrong sign.", grads="dx dh dwz duz")
+@wrong(
+    GRU,
+    mistake="The update gate's gradient has the wrong sign.",
+    grads="dx dh dwz duz",
+    says="gru-cell.update-gate:sigmoid.sign",
+)
 def gru_update_gate_sign(x, h, wz, wr, wn, uz, ur, un):
     parts = gru_step(x, h, wz, wr, wn, uz, ur, un)
     ws, us = (wz, wr, wn), (uz, ur, un)
     return parts[0], lambda dy: gru_grads(x, h, ws, us, parts, dy, z_sign=-1)
 
 
-@wrong(GRU, mistake="The reset gate gets no gradient.", grads="dx dh dwr dur")
+@wrong(
+    GRU,
+    mistake="The reset gate gets no gradient.",
+    grads="dx dh dwr dur",
+    says="any.zero gru-cell.reset-input-path gru-cell.reset-state-path",
+)
 def gru_reset_gate_forgotten(x, h, wz, wr, wn, uz, ur, un):
     parts = gru_step(x, h, wz, wr, wn, uz, ur, un)
     ws, us = (wz, wr, wn), (uz, ur, un)
     return parts[0], lambda dy: gru_grads(x, h, ws, us, parts, dy, reset=0)
 
 
-@wrong(GRU, mistake="The direct path z*dy to the old state is missing.", grads="dh")
+@wrong(
+    GRU,
+    mistake="The direct path z*dy to the old state is missing.",
+    grads="dh",
+    says="gru-cell.keeping-path",
+)
 def gru_without_direct_path(x, h, wz, wr, wn, uz, ur, un):
     parts = gru_step(x, h, wz, wr, wn, uz, ur, un)
     ws, us = (wz, wr, wn), (uz, ur, un)
     return parts[0], lambda dy: gru_grads(x, h, ws, us, parts, dy, direct=0)
 
 
-@wrong(GRU, mistake="The factor r is missing on the candidate's way to the old state.", grads="dh")
+@wrong(
+    GRU,
+    mistake="The factor r is missing on the candidate's way to the old state.",
+    grads="dh",
+    says="gru-cell.reset:multiply.a-missing",
+)
 def gru_candidate_path_without_reset(x, h, wz, wr, wn, uz, ur, un):
     parts = gru_step(x, h, wz, wr, wn, uz, ur, un)
     ws, us = (wz, wr, wn), (uz, ur, un)
     return parts[0], lambda dy: gru_grads(x, h, ws, us, parts, dy, r=1)
 
 
-@wrong(GRU, mistake="The candidate's recurrent weight sees h in place of r*h.", grads="dun")
+@wrong(
+    GRU,
+    mistake="The candidate's recurrent weight sees h in place of r*h.",
+    grads="dun",
+    says="gru-cell.candidate-state.h-for-rh",
+)
 def gru_candidate_weight_sees_raw_state(x, h, wz, wr, wn, uz, ur, un):
     parts = gru_step(x, h, wz, wr, wn, uz, ur, un)
     ws, us = (wz, wr, wn), (uz, ur, un)
@@ -491,7 +538,12 @@ def diagonal_ssm_one_step_memory(x, a, c):
     return H[:, 1:] * c, backward
 
 
-@wrong("N T D, D", mistake="The cumulative sum is led back forwards in time.", grads="dx")
+@wrong(
+    "N T D, D",
+    mistake="The cumulative sum is led back forwards in time.",
+    grads="dx",
+    says="any.not-transposed",
+)
 def cumulative_sum_backward_in_wrong_direction(x, w):
     c = np.cumsum(x, axis=1)
     return c * w, lambda dy: (np.cumsum(dy * w, axis=1), (dy * c).sum((0, 1)))

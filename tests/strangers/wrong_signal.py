@@ -6,7 +6,12 @@ from numpy import fft
 from . import wrong
 
 
-@wrong("N L, L", mistake="the conjugate of the kernel's spectrum is missing in dx", grads="dx")
+@wrong(
+    "N L, L",
+    mistake="the conjugate of the kernel's spectrum is missing in dx",
+    grads="dx",
+    says="any.not-transposed",
+)
 def circular_conv_no_conj(x, k):
     X, K = fft.fft(x), fft.fft(k)
 
@@ -23,6 +28,7 @@ def circular_conv_no_conj(x, k):
     "N L, L",
     mistake="in dk the wrong factor is conjugated, so that the gradient comes out reversed",
     grads="dk",
+    says="any.entries-reordered",
 )
 def circular_conv_reversed(x, k):
     n = x.shape[1]
@@ -37,7 +43,10 @@ def circular_conv_reversed(x, k):
 
 
 @wrong(
-    "N L", mistake="ifft divides by n and this is not undone (the factor n is missing)", grads="dx"
+    "N L",
+    mistake="ifft divides by n and this is not undone (the factor n is missing)",
+    grads="dx",
+    says="any.factor-too-small",
 )
 def power_spectrum(x):
     X = fft.fft(x, axis=1)
@@ -48,7 +57,12 @@ def power_spectrum(x):
     return np.abs(X) ** 2, backward
 
 
-@wrong("N L", mistake="the gradient is the modulus in place of the real part", grads="dx")
+@wrong(
+    "N L",
+    mistake="the gradient is the modulus in place of the real part",
+    grads="dx",
+    says="any.not-linear",
+)
 def amplitude_spectrum(x):
     X = fft.fft(x, norm="ortho")
     mag = np.sqrt(X.real**2 + X.imag**2 + 1e-4)
@@ -66,7 +80,12 @@ def half_power_spectrum(x):
     return X.real**2 + X.imag**2, lambda dy: n * fft.irfft(2 * dy * X, n)
 
 
-@wrong("N L", mistake="the adjoint of fft is taken to be ifft, which is 1/n too small", grads="dx")
+@wrong(
+    "N L",
+    mistake="the adjoint of fft is taken to be ifft, which is 1/n too small",
+    grads="dx",
+    says="any.factor-too-small",
+)
 def spectrum_real_part(x):
     return fft.fft(x).real.copy(), lambda dy: fft.ifft(dy).real.copy()
 
@@ -75,6 +94,7 @@ def spectrum_real_part(x):
     given=lambda rng: (rng.normal(size=(3, 7)),),
     mistake="the gradient has the wrong sign",
     grads="dx",
+    says="any.sign",
 )
 def spectrum_imaginary_part(x):
     return fft.fft(x).imag.copy(), lambda dy: -fft.fft(dy).imag
@@ -84,6 +104,7 @@ def spectrum_imaginary_part(x):
     given=lambda rng: (rng.normal(size=(3, 6)),),
     mistake="the backward applies the cosine transform itself in place of its transpose",
     grads="dx",
+    says="any.not-transposed",
 )
 def cosine_transform(x):
     n = x.shape[1]
@@ -171,6 +192,7 @@ def autocorrelation(x):
     given=lambda rng: (rng.normal(size=(3, 9)),),
     mistake="the gradient is delayed once more in place of advanced (no conjugate)",
     grads="dx",
+    says="any.not-transposed",
 )
 def fractional_delay(x):
     n = x.shape[1]
@@ -182,7 +204,12 @@ def fractional_delay(x):
     return shift(x), shift
 
 
-@wrong("N T", mistake="dy is filtered with the earlier sample in place of the next one", grads="dx")
+@wrong(
+    "N T",
+    mistake="dy is filtered with the earlier sample in place of the next one",
+    grads="dx",
+    says="any.not-transposed",
+)
 def pre_emphasis(x):
     def run(z):
         out = z.copy()

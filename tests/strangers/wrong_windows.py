@@ -68,6 +68,7 @@ def _conv2d(x, w, stride):
     given=_image_and_kernel,
     mistake="the loop over the output rows ends one too early, in dx and in dw",
     grads="dx dw",
+    says="any.dy-left-out",
 )
 def conv2d_last_window_lost(x, w):
     kh, kw = w.shape[2:]
@@ -89,6 +90,7 @@ def conv2d_last_window_lost(x, w):
     given=_image_and_kernel,
     mistake="overlapping windows overwrite each other in dx (= in place of +=)",
     grads="dx",
+    says="conv2d.windows-overwritten",
 )
 def conv2d_overwrites(x, w):
     kh, kw = w.shape[2:]
@@ -109,6 +111,7 @@ def conv2d_overwrites(x, w):
     given=lambda rng: (rng.normal(size=(2, 3, 5, 6)), rng.normal(size=(2, 3, 3, 3))),
     mistake="dx is cropped from the corner of the padded gradient, not from behind the padding",
     grads="dx",
+    says="conv2d.not-cropped",
 )
 def conv2d_same_wrong_crop(x, w):
     H, W = x.shape[2:]
@@ -134,6 +137,7 @@ def conv2d_same_wrong_crop(x, w):
     ),
     mistake="db is the mean over the places of the image in place of the sum",
     grads="db",
+    says="any.factor-too-small",
 )
 def conv2d_with_bias(x, w, b):
     y = _conv2d(x, w, 1) + b[:, None, None]
@@ -211,6 +215,7 @@ def transposed_conv_assigned(x, w):
     "N C L, C K",
     mistake="every channel gets the weight gradient summed over all channels",
     grads="dw",
+    says="any.summed",
 )
 def depthwise_conv(x, w):
     K, L = w.shape[1], x.shape[2]
@@ -232,6 +237,7 @@ def depthwise_conv(x, w):
     given=lambda rng: (rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 3, 2, 2))),
     mistake="the gradient of each group is written to the other group of input channels",
     grads="dx",
+    says="any.entries-reordered",
 )
 def grouped_conv(x, w):
     """Two groups of two channels; w is (group, out, in, K)."""
@@ -271,7 +277,12 @@ def _even_image(rng):
     return (rng.normal(size=(2, 3, 4, 6)),)
 
 
-@wrong(given=_even_image, mistake="the division by the 4 pixels of a window is missing", grads="dx")
+@wrong(
+    given=_even_image,
+    mistake="the division by the 4 pixels of a window is missing",
+    grads="dx",
+    says="any.factor",
+)
 def average_pool(x):
     N, C, H, W = x.shape
     y = x.reshape(N, C, H // 2, 2, W // 2, 2).mean(axis=(3, 5))
@@ -282,6 +293,7 @@ def average_pool(x):
     given=lambda rng: (rng.normal(size=(3, 9)),),
     mistake="the overlapping pooling windows overwrite each other (= in place of +=)",
     grads="dx",
+    says="any.one-use",
 )
 def overlapping_average_pool(x):
     starts = range(0, x.shape[1] - 2, 2)
@@ -300,6 +312,7 @@ def overlapping_average_pool(x):
     given=lambda rng: (rng.normal(size=(3, 8)),),
     mistake="an element that is the maximum of several windows gets the gradient of the last only",
     grads="dx",
+    says="any.one-use",
 )
 def sliding_max(x):
     win = sliding_window_view(x, 3, axis=1)
@@ -317,6 +330,7 @@ def sliding_max(x):
     given=_even_image,
     mistake="row and column within the pooling window are swapped",
     grads="dx",
+    says="max-pool2d.swapped",
 )
 def max_pool_swapped(x):
     N, C, H, W = x.shape
@@ -338,6 +352,7 @@ def max_pool_swapped(x):
     "N C H W",
     mistake="only one of the four copies of each pixel gives its gradient",
     grads="dx",
+    says="any.one-use",
 )
 def nearest_upsampling(x):
     return x.repeat(2, axis=2).repeat(2, axis=3), lambda dy: dy[:, :, ::2, ::2].copy()
@@ -363,7 +378,12 @@ def linear_upsampling(x):
     return y, backward
 
 
-@wrong("N T", mistake="the running sum of the backward is not taken from the end", grads="dx")
+@wrong(
+    "N T",
+    mistake="the running sum of the backward is not taken from the end",
+    grads="dx",
+    says="any.not-transposed",
+)
 def running_total(x):
     return np.cumsum(x, axis=1), lambda dy: np.cumsum(dy, axis=1)
 
@@ -372,6 +392,7 @@ def running_total(x):
     "N T",
     mistake="the reversed running sum leaves out the element itself (off by one)",
     grads="dx",
+    says="any.shifted",
 )
 def running_total_exclusive(x):
     def backward(dy):
@@ -385,6 +406,7 @@ def running_total_exclusive(x):
     given=lambda rng: (rng.normal(size=(2, 8, 3, 2)),),
     mistake="the two axes of the block are swapped when the pixels are gathered again",
     grads="dx",
+    says="any.entries-reordered",
 )
 def pixel_shuffle(x):
     N, C, H, W = x.shape
@@ -454,6 +476,7 @@ def edge_pad(x):
     given=lambda rng: (rng.normal(size=(2, 10)),),
     mistake="the overlap-add of the frames starts each frame one sample too late",
     grads="dx",
+    says="any.shifted",
 )
 def frames(x):
     hop, size = 2, 3
@@ -469,7 +492,12 @@ def frames(x):
     return x[:, index], backward
 
 
-@wrong("N C H W", mistake="the mean over the image is divided by H twice, not by H W", grads="dx")
+@wrong(
+    "N C H W",
+    mistake="the mean over the image is divided by H twice, not by H W",
+    grads="dx",
+    says="any.factor-too-large",
+)
 def global_average_pool(x):
     H = x.shape[2]
     return x.mean(axis=(2, 3)), lambda dy: np.zeros_like(x) + dy[:, :, None, None] / (H * H)
@@ -479,6 +507,7 @@ def global_average_pool(x):
     "N L, K",
     mistake="two mistakes: dx is cropped one sample too late, and dw is in reversed order",
     grads="dx dw",
+    says="any.flipped",
 )
 def full_convolution(x, w):
     K, L = len(w), x.shape[1]
