@@ -34,6 +34,7 @@ CLOSE_BY = 1e-3  # relative to each entry
 PIECE_NUDGE = 1e-5
 MOST_NUDGES = 12  # to see whether kinks meet in a point
 MOST_PIECES = 64  # nudges, to find the smooth pieces that meet in a point
+VERY_POINT = 1e-3  # of a slope: an error at one point alone that is less may be rounding
 MANY_KINKS = 3.0  # of the distance between pieces
 MOST_OUTPUTS = 200  # that are asked one by one
 UNDECIDED_SHARE = 1e-2  # of a slope; a coarser measurement decides nothing
@@ -196,7 +197,8 @@ def decide(line: Line, finest: float, simple: bool, rng: np.random.Generator) ->
         return here
     if here.truth is Truth.UNDECIDED:  # a value for this very number is no rounding
         here = judge(line, finest, rng, rounds_as=line.nudged(PIECE_NUDGE, rng))
-    if here.truth is Truth.WRONG and _smooth(line, finest, rng):
+    far = abs(line.claimed() - here.expected) > VERY_POINT * abs(here.expected)
+    if here.truth is Truth.WRONG and far and _smooth(line, finest, rng):
         return here  # at this very point, though there is no kink
     if legal(line, finest, rng, 0 if simple else MANY_KINKS):
         return Judgement(Truth.KINK, here.expected)
