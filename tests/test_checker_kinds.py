@@ -4,6 +4,7 @@ Right ones must not be accused, wrong ones must be seen, and nothing may be said
 is given as arrays is drawn once; the seed then changes what the checker draws.
 """
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -859,3 +860,102 @@ def test_an_entry_that_cannot_be_measured_is_not_right(seed: int) -> None:
     """The slope at 1e-8 is 1e8, and no difference tells half of it from all."""
     log = lambda x: (np.log(x), lambda dy: dy / (x + 1e-8))  # noqa: E731
     assert not se.gradcheck(log, np.array([1e-8, 1e-3, 1.0, 1e3, 1e8]), seed=seed).ok
+
+
+# What an operation may do, and a report must bear.
+
+
+def differences_squared(x: Any) -> Any:
+    """A sum over nothing is the int 0 where L is 1."""
+    y = sum((x[i + 1] - x[i]) ** 2 for i in range(len(x) - 1))
+
+    def backward(dy: Any) -> Any:
+        dx, change = np.zeros_like(x), 2 * np.diff(x) * dy
+        dx[1:] += change
+        dx[:-1] -= change
+        return dx
+
+    return y, backward
+
+
+def refuses_zeros(x: Any) -> Any:
+    def backward(dy: Any) -> Any:
+        if not dy.any():
+            raise RuntimeError("nothing to do")
+        return 3 * x * dy + x**3
+
+    return x * x, backward
+
+
+def gives_none_for_float32(x: Any) -> Any:
+    return x * x, lambda dy: 2 * x * dy if x.dtype == np.float64 else None
+
+
+def test_a_size_at_which_y_is_no_array_is_left_out() -> None:
+    assert se.gradcheck(differences_squared, shapes="L").ok
+
+
+def test_what_float32_gives_is_no_matter() -> None:
+    assert se.gradcheck(gives_none_for_float32, shapes="N D").ok
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        refuses_zeros,
+        lambda x: (x * x, lambda dy: [[1], [1, 2]]),
+        lambda x: (x * x, lambda dy: (2 * x * dy,) if dy.any() else (dy, dy)),
+    ],
+    ids=["refuses zeros", "ragged list", "two for zeros"],
+)
+def test_a_report_is_printed_whatever_backward_does(op: Any) -> None:
+    report = se.gradcheck(op, shapes="N D")
+    assert report.verdict == "wrong"
+    assert "wants" in str(report) or "unknown" in str(report) or "another dy" in str(report)
+    assert json.dumps(report.to_dict())
+
+
+@pytest.mark.parametrize("divisor", [7, 32, 64, 128])
+def test_a_constant_is_told_however_it_is_rounded(divisor: int) -> None:
+    op = lambda x, w: (x @ w.T, lambda dy: (dy @ w / divisor, dy.T @ x / divisor))  # noqa: E731
+    report = se.gradcheck(op, shapes="N C, M C")
+    assert [cause.code for cause in report.causes] == ["any.factor"]
+    assert report.causes[0].subjects == ("dx", "dw")
+
+
+def test_a_constant_that_changes_with_the_size_is_none() -> None:
+    op = lambda x: (x * x, lambda dy: 2 * x * dy + 0.01 * x * (1 + 5e-4 * len(x)))  # noqa: E731
+    assert "any.weight-decay" not in {c.code for c in se.gradcheck(op, shapes="N C").causes}
+
+
+def test_a_factor_close_to_1_is_written_in_full() -> None:
+    op = lambda x: (x * x, lambda dy: 2 * x * dy * (1 + 1e-5))  # noqa: E731
+    assert "it is 1.00001 times the right one" in str(se.gradcheck(op, shapes="N C"))
+
+
+def test_an_operation_that_always_raises_is_not_called_for_ever() -> None:
+    calls = []
+
+    def op(*args: Any) -> Any:
+        calls.append(1)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        se.gradcheck(op, shapes=", ".join(["N C"] * 8))
+    assert len(calls) < 500
+
+
+def test_arguments_without_a_name_get_one_that_is_free() -> None:
+    op = lambda arg1, *rest: (  # noqa: E731
+        arg1 * rest[0].sum(),
+        lambda dy: (dy * rest[0].sum(), np.vdot(dy, arg1) * np.ones_like(rest[0])),
+    )
+    assert set(se.gradcheck(op, shapes="N C, K").gradients) == {"darg1", "darg2"}
+    with pytest.raises(ValueError, match="it wants each name once"):
+        se.gradcheck(op, np.ones(2), np.ones(2), names=["x", "x"])
+
+
+def test_a_line_that_is_no_python_is_not_printed() -> None:
+    op = lambda x, f: (f(x), lambda dy: 3 * x * dy)  # noqa: E731
+    report = se.gradcheck(op, np.array([0.5, 1.0]), np.square)
+    assert (report.verdict, report.reproduce) == ("wrong", "")

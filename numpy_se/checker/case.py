@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.checker.run import copies, is_float, takes
-from numpy_se.checker.shapes import Shapes, argument_names, parse_shapes
+from numpy_se.checker.shapes import Shapes, argument_names, further_names, parse_shapes
 from numpy_se.checker.slopes import Op, spread
 from numpy_se.contract import Array
 
@@ -24,6 +24,8 @@ SHARED = ("KH", "KW", "K")  # letters whose size may be that of another
 OTHERS = (4, 3, 5, 2, 6, 7)  # sizes for letters of no fixed meaning
 TRIES = 20  # draws of sizes
 LARGE = 17
+MOST_DOMAINS = 60  # choices of domains for the arguments
+MOST_FAILED = 3  # sizes that are tried with other domains, too
 WIDEST = (300.0, 30.0, 8.0)  # magnitudes of wide values, the first that the operation takes
 MOST_TIES = 60  # matrices with ties
 
@@ -211,10 +213,11 @@ def _names(names: Sequence[str] | None, op: Op, count: int) -> tuple[str, ...]:
     if names is not None:
         if len(names) != count:
             raise ValueError(f"gradcheck: names has {len(names)} entries; it wants {count}")
+        if len(set(names)) < count:
+            raise ValueError(f"gradcheck: names is {list(names)}; it wants each name once")
         return tuple(names)
     positional = [name for name in argument_names(op) if name[0] != "*"]
-    rest = [f"arg{number}" for number in range(len(positional), count)]
-    return tuple([*positional, *rest][:count])
+    return tuple([*positional, *further_names(positional, count)][:count])
 
 
 def forward_runs(op: Op, case: Case) -> bool:
@@ -239,7 +242,7 @@ def in_domain(op: Op, case: Case) -> Case:
         for domains in sorted(product(smaller, repeat=count), key=lambda c: len({*c}))
     ]
     choices += [zip(floats, [domain] * len(floats), strict=True) for domain in smaller]
-    for choice in choices:
+    for choice in choices[:MOST_DOMAINS]:
         kinds = dict(enumerate(case.kinds)) | dict(choice)
         if runs(changed := replace(case, kinds=tuple(kinds.values()))):
             return changed
@@ -326,8 +329,11 @@ def first_case(op: Op, case: Case) -> tuple[Case, list[Case]]:
     draws = chain([{}], _partial_sizes(dict.fromkeys(case.letters, 0), rng),
                   ({x: n for x in case.letters} for n in (3, 4)))  # fmt: skip
     for sizes in draws:
+        if any(case.resized(sizes).sizes == other.sizes for other in failed):
+            continue
         for bound in (-1, 0) if "int" in case.kinds else (-1,):
-            tried = in_domain(op, replace(case.resized(sizes), bound=bound))
+            tried = replace(case.resized(sizes), bound=bound)
+            tried = in_domain(op, tried) if len(failed) < MOST_FAILED else tried
             if forward_runs(op, tried):
                 return tried, failed
         failed.append(tried)

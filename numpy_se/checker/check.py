@@ -255,7 +255,8 @@ def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
             limits += [note for note in step.run.notes if note not in limits]
             if step.findings:
                 unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
-                return _sum_up(op, looks, (unclear,) if unclear else step.findings, limits)
+                kept = tuple(f for f in step.findings if not unclear or f.kind is not Kind.VALUE)
+                return _sum_up(op, looks, (*kept, unclear) if unclear else kept, limits)
     return _sum_up(op, looks, (), [*limits, *_untried(looks)])
 
 
@@ -296,15 +297,19 @@ def _sum_up(
         named = name_causes if report.wrong else (lambda op, look: ())
         return replace(
             report,
-            find_causes=lambda: _quietly(named, op, looks[-1]),
-            find_smallest=lambda: _quietly(smallest, op, looks[-1]),
+            find_causes=lambda: _quietly(named, op, looks[-1], ()),
+            find_smallest=lambda: _quietly(smallest, op, looks[-1], {}),
         )
     return report
 
 
-def _quietly(find: Callable[[Op, Look], Any], op: Op, look: Look) -> Any:
+def _quietly(find: Callable[[Op, Look], Any], op: Op, look: Look, otherwise: Any) -> Any:
+    """Search with somebody else's code, which may raise where a report is only printed."""
     with quiet():
-        return find(op, look)
+        try:
+            return find(op, look)
+        except Exception:
+            return otherwise
 
 
 def _title(op: Op) -> str:

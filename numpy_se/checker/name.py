@@ -7,8 +7,9 @@ this order:
 
 1. the gradients are right, and in the wrong order;
 2. a gradient is right but for its last digits;
-3. a plain claim about one gradient: a factor, a sum, an axis, a part of ``dy``;
-4. a mistake that is known in this operation and explains all gradients, or else each one;
+3. where several gradients are wrong, a mistake that is known in this operation and explains all;
+4. a plain claim about one gradient: a factor, a sum, an axis, a part of ``dy``; else, a mistake
+   that is known and explains it;
 5. any other claim about one gradient;
 6. the gradient is not linear in ``dy``;
 7. where nothing else is found, a claim about the structure of the gradient, which describes more
@@ -26,7 +27,16 @@ from typing import Any
 import numpy as np
 
 from numpy_se.checker.case import Case, at_kinks, forward_runs, other_sizes, related
-from numpy_se.checker.claims import Claims, Gradient, generic, holds, places, simple, structural
+from numpy_se.checker.claims import (
+    Claim,
+    Claims,
+    Gradient,
+    generic,
+    holds,
+    places,
+    simple,
+    structural,
+)
 from numpy_se.checker.findings import Cause, Finding, Kind
 from numpy_se.checker.look import Look, look
 from numpy_se.checker.properties import nonlinear
@@ -53,7 +63,7 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
     free = related(first.case, runs)
     given = first.case.held_labels
     telling = max((a.size for a in _wrong_arrays(first)), default=0) >= SOME
-    changed = free.fixed != given.fixed or first.case != given
+    changed = free.fixed != given.fixed or first.case.kinds != given.kinds
     cases = [free, given] if telling and changed else [free]
     searches: dict[int, _Search] = {}
     best: tuple[Cause, ...] = ()
@@ -64,7 +74,7 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
                 searches[number] = _Search(op, probes, _wrong(first, probes))
             found = searches[number].causes(describe)
             if number == 1:
-                what = "sizes" if given == first.case else "sizes and labels"
+                what = "sizes" if given.kinds == first.case.kinds else "sizes and labels"
                 found = tuple(_with_given(what, cause) for cause in found)
             if not best or _count(found) > _count(best):
                 best = found
@@ -116,7 +126,7 @@ def _probes(op: Op, case: Case, first: Look, runs: Callable[[Case], bool]) -> It
     """
     if first.run.grads:
         if first.complete:
-            yield Look(**{**vars(first), "case": case})
+            yield replace(first, case=case)
         others: list[Case] = list(other_sizes(case, runs, np.random.default_rng(0), 3))
         others += [case] * (3 - len(others))
     else:  # backward raises: it may run where all sizes are equal
@@ -234,10 +244,10 @@ class _Search:
 
         Probes with fewer than ``least`` entries are left out, and two of the others must be wrong.
         """
-        holding: dict[tuple[str, str], None] | None = None
-        telling = entries = 0
         if self.first.simple:
             return None  # at a kink there is no right number to compare with
+        holding: dict[tuple[str, str], Claim] | None = None
+        telling = entries = 0
         for k, probe in enumerate(self.probes):
             g = self.gradient(k, name)
             if g.right.size < least:
@@ -247,13 +257,20 @@ class _Search:
             slack = _slack(probe, g.number)
             if not holds(g.given, g.right, slack):
                 telling, entries = telling + 1, entries + g.right.size
-            found = dict.fromkeys(
-                (c.code, c.text) for c in claims(g) if holds(c.left, c.right, slack)
-            )
-            holding = found if holding is None else {c: None for c in holding if c in found}
+            found: dict[tuple[str, str], Claim] = {}
+            for c in claims(g):
+                if holds(c.left, c.right, slack):
+                    found.setdefault((c.code, c.text), c)
+            if holding is not None:
+                found = {
+                    key: c
+                    for key, c in holding.items()
+                    if key in found and _same_constant(c, found[key])
+                }
+            holding = found
         if telling <= (least > 0) or (telling == 1 and entries < FEWEST):
             return None  # any number is some multiple of another
-        return next(iter(holding or {}), None)
+        return next((c.told() for c in (holding or {}).values()), None)
 
     def mistake(self, only: str = "") -> tuple[str, str] | None:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.
@@ -306,8 +323,16 @@ class _Search:
 
     def nonlinearity(self, name: str) -> tuple[str, str] | None:
         """Say how a gradient is not linear in dy, or nothing."""
-        code, how = nonlinear(self.op, self.first.run)[self.names.index(name)]
+        try:
+            code, how = nonlinear(self.op, self.first.run)[self.names.index(name)]
+        except Exception:  # backward does not take another dy
+            return None
         return (code, f"it is {how}") if how else None
+
+
+def _same_constant(a: Claim, b: Claim) -> bool:
+    """Tell whether two claims were fitted by the same constant."""
+    return a.fitted is None or b.fitted is None or bool(np.isclose(a.fitted, b.fitted, rtol=1e-4))
 
 
 def _slack(probe: Look, number: int) -> float:
@@ -327,7 +352,7 @@ def _constant(op: Op, first: Look, name: str, finding: Finding) -> Cause:
         return Cause("", title, "")
     place = [i for i, a in enumerate(first.run.args) if is_float(a)][number]
     given = first.run.grads[number]
-    entries = np.random.default_rng(0).choice(given.size, min(given.size, FEW))
+    entries = np.random.default_rng(0).choice(given.size, min(given.size, FEW), replace=False)
     directions = [np.zeros_like(given) for _ in entries]
     for direction, entry in zip(directions, entries, strict=True):
         direction.flat[entry] = 1
@@ -335,7 +360,7 @@ def _constant(op: Op, first: Look, name: str, finding: Finding) -> Cause:
     right, some = slopes.along(first.run.dy), given.flat[entries]
     factor = float(some @ right) / max(float(right @ right), 1e-300)
     far = np.abs(some - factor * right).max() > 1e-4 * np.abs(right).max()
-    if far or abs(factor - 1) < 1e-4 or len(set(entries.tolist())) < 4:
+    if far or abs(factor - 1) < 1e-4 or len(entries) < 4:
         return Cause("", title, "")  # the wrong entries are others
     if abs(factor) < 1e-4:
         return Cause("any.zero", title, "it is zero")

@@ -54,6 +54,8 @@ def nonlinear(op: Op, ran: Run) -> list[tuple[str, str]]:
     g0s, g1s, g2s, gs = (
         _gradients(backward, dy) for dy in (0 * ran.dy, 1 * ran.dy, other, other - 2 * ran.dy)
     )
+    if not len(g0s) == len(g1s) == len(g2s) == len(gs):
+        raise ValueError("it gives another number of gradients")
     moved = [_gradients(backward, _by_eps(ran.dy, 4 * EPS, rng)) for _ in range(4)]
     least = 50 * EPS * float(np.abs(ran.dy).max())
     found = []
@@ -188,7 +190,8 @@ def _in_single(op: Op, ran: Run) -> list[Array]:
     """Run in float32: y and the gradients, or nothing where the operation does not take float32."""
     try:
         y, backward = op(*(a.astype(np.float32) if is_float(a) else a for a in ran.args))
-        return [np.asarray(y), *_gradients(backward, ran.dy.astype(np.asarray(y).dtype))]
+        arrays = [np.asarray(y), *_gradients(backward, ran.dy.astype(np.asarray(y).dtype))]
+        return arrays if all(a.dtype.kind == "f" for a in arrays) else []
     except Exception:  # float32 is not asked of an operation; only to be right where it is taken
         return []
 

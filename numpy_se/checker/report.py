@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -126,7 +127,8 @@ class GradientReport:
         if right and self.wrong:
             lines.append(f"  right: {', '.join(right)}")
         if self.reproduce:
-            shapes = [f"{name} {np.shape(a)}" for name, a in self.smallest.items()]
+            arrays = {k: a for k, a in self.smallest.items() if isinstance(a, np.ndarray)}
+            shapes = [f"{name} {a.shape}" for name, a in arrays.items()]
             lines.append(f"  smallest failing input found: {', '.join(shapes)}")
             lines.append(f"  reproduce: {self.reproduce}")
         return [*lines, f"  {counts}", *notes]
@@ -140,7 +142,7 @@ class GradientReport:
         if not self.smallest:
             return ""
         line = f"gradcheck({self.title}, {', '.join(map(_literal, self.smallest.values()))})"
-        return line if len(line) <= MOST_PRINTED else ""
+        return line if len(line) <= MOST_PRINTED and _is_python(line) else ""
 
     def raise_if_failed(self) -> None:
         """Raise GradientError, an AssertionError with this report, unless all is ok."""
@@ -219,3 +221,12 @@ def _literal(a: Any) -> str:
     if not isinstance(a, np.ndarray):
         return repr(a)
     return f"np.array({a.tolist()})"
+
+
+def _is_python(line: str) -> bool:
+    """Tell whether a line can be pasted: the ``repr`` of an option may be no expression."""
+    try:
+        ast.parse(line)
+    except SyntaxError:
+        return False
+    return True

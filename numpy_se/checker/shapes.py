@@ -64,6 +64,12 @@ def argument_names(op: Callable[..., Any]) -> tuple[str, ...]:
     return (*fixed, *(f"*{p.name}" for p in parameters if p.kind is p.VAR_POSITIONAL))
 
 
+def further_names(names: Sequence[str], count: int) -> list[str]:
+    """Name arguments that have none: arg2, arg3, ..., as far as these names are free."""
+    free = (f"arg{number}" for number in range(len(names), 2 * count + len(names)))
+    return [name for name in free if name not in names][: max(0, count - len(names))]
+
+
 def _unnamed(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, Any]]:
     """Name the terms of "N C, O C"."""
     if len(words) > 1:
@@ -71,7 +77,7 @@ def _unnamed(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, Any]
         raise ValueError(f"gradcheck: shapes: {' '.join(words)!r} has no names; it wants {wanted}")
     terms = re.split("[,;]", words[0]) if "".join(words).strip() else []
     fixed = [name for name in names if name[0] != "*"]
-    fixed += [f"arg{number}" for number in range(len(fixed), len(terms))]
+    fixed += further_names(fixed, len(terms))
     return list(zip(fixed, terms, strict=False))
 
 

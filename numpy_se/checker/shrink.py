@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -16,11 +17,11 @@ from numpy_se.checker.run import is_float
 from numpy_se.checker.slopes import Op
 
 MOST_LOOKS = 90
-DRAWS = (0.0, 0.0, 12.0)  # magnitudes of the values; 0 is normal
+DRAWS = (0.0, 0.0, 12.0, 300.0)  # magnitudes of the values; 0 is normal
 
 
 def smallest(op: Op, first: Look) -> dict[str, Any]:
-    """Make the arguments smaller and rounder, as long as the same findings are made."""
+    """Make the arguments smaller and rounder, as long as findings are made, and no others."""
     found = _smallest(op, first)
     return dict(zip(found.case.names, found.run.args, strict=True))
 
@@ -42,7 +43,7 @@ def _smallest(op: Op, first: Look) -> Look:
         return found if same and same <= wanted else None
 
     case = related(first.case, partial(forward_runs, op)) if first.case.given else first.case
-    best, looks = Look(**{**vars(first), "case": case}), 0
+    best, looks = replace(first, case=case), 0
     ones = dict.fromkeys(case.letters, 1)
     steps = ({axis: size} for axis in case.letters for size in range(1, case.sizes[axis]))
     for sizes in chain([ones], steps):

@@ -14,15 +14,28 @@ from numpy_se.checker.words import listed
 from numpy_se.contract import Array
 
 CLOSE = 1e-6
+FAR_FROM_1 = 1e-3
 
 
 class Claim(NamedTuple):
-    """A cause, by its id and in words, and the two sides of its equation."""
+    """A cause, by its id and in words, and the two sides of its equation.
+
+    ``fitted`` is a constant that was chosen to make them equal. The text has "{fitted}" for it, and
+    it must be the same at every probe.
+    """
 
     code: str
     text: str
     left: Any
     right: Any
+    fitted: float | None = None
+
+    def told(self) -> tuple[str, str]:
+        """The id and the text, with the constant in it, in digits enough to tell it from 1."""
+        if self.fitted is None:
+            return self.code, self.text
+        digits = 4 if abs(self.fitted - 1) > FAR_FROM_1 else 9
+        return self.code, self.text.replace("{fitted}", f"{float(f'{self.fitted:.8g}'):.{digits}g}")
 
 
 Claims: TypeAlias = Iterator[Claim]

@@ -33,7 +33,8 @@ def of_constants(g: Gradient) -> Claims:
             yield Claim(code, words, g.given, factor.value * right)
     share = float((g.given * right).sum() / max((right * right).sum(), 1e-300))
     if abs(share - 1) > CLOSE:
-        yield Claim("any.factor", f"it is {share:.4g} times the right one", g.given, share * right)
+        words = "it is {fitted} times the right one"
+        yield Claim("any.factor", words, g.given, share * right, share)
 
 
 def _is_sum(g: Gradient) -> bool:
@@ -167,11 +168,11 @@ def of_values(g: Gradient) -> Claims:
         yield Claim("any.other-gradient", f"it is d{other}", given, wanted)
     rest, norm = given - right, float((arg * arg).sum())
     share = float((rest * arg).sum()) / norm if norm else 0.0
-    words = f"a term {share:.3g} * {name} too much (weight decay?)"
-    yield Claim("any.weight-decay", words, rest, share * arg)
+    words = f"a term {{fitted}} * {name} too much (weight decay?)"
+    yield Claim("any.weight-decay", words, rest, share * arg, share)
     constant = float(rest.mean())
-    words = f"a constant {constant:.3g} is added to it"
-    yield Claim("any.constant-added", words, rest, np.full_like(rest, constant))
+    words = "a constant {fitted} is added to it"
+    yield Claim("any.constant-added", words, rest, np.full_like(rest, constant), constant)
     if right.size > 1:
         ordered = np.sort(np.ravel(right)), np.sort(np.ravel(given))
         words = "the order of the entries is wrong: the numbers are right"

@@ -75,7 +75,10 @@ DERIVATIVES: dict[str, dict[str, tuple[str, Derivative]]] = {
         "missing": ("the slope 1/6 and the mask are missing", lambda x, y, s: 1),
         "slope": ("the slope 1/5 in place of 1/6", lambda x, y, s: (np.abs(x) < 3) / 5),
         "mask-inverted": ("the mask is inverted", lambda x, y, s: (np.abs(x) >= 3) / 6),
-        "relu": ("the mask of ReLU, {x} > 0", lambda x, y, s: (x > 0) / 6),
+        "relu": (
+            "the mask begins at {x} > 0, as that of ReLU or ReLU6",
+            lambda x, y, s: (x > 0) / 6,
+        ),
         "sigmoid": ("the rule of the sigmoid, {y} (1 - {y})", lambda x, y, s: y * (1 - y)),
     },
     "silu": {
