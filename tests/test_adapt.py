@@ -403,3 +403,36 @@ def test_what_is_well_needs_no_words() -> None:
     good = from_cache(affine_forward, affine_backward)
     assert explain(good) == ""
     assert explain(good, good(np.eye(2), np.eye(2), np.ones(2))) == ""
+
+
+class Listed:
+    """The parameters and their gradients stand in lists; dW is 7 times too large."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.params = [np.ones((inputs, outputs)), np.zeros(outputs)]
+        self.grads = [np.zeros((inputs, outputs)), np.zeros(outputs)]
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.params[0] + self.params[1]
+
+    def backward(self, dy: Any) -> Any:
+        self.grads[0][...] = 7 * self.x.T @ dy
+        self.grads[1][...] = dy.sum(axis=0)
+        return dy @ self.params[0].T
+
+
+def test_what_a_class_holds_and_is_not_checked_is_told() -> None:
+    x, w, b = np.random.default_rng(0).standard_normal((3, 4)), np.ones((4, 2)), np.zeros(2)
+    report = gradcheck(from_class(Listed, 4, 2), x)
+    assert report.ok
+    assert "no gradient of params[0] and params[1] was checked" in str(report)
+    report = gradcheck(from_class(Listed, 4, 2, W="grads[0]", b="grads[1]"), x, w, b)
+    assert report.gradients == {"dx": "right", "dW": "wrong", "db": "right"}
+    assert "was checked" not in str(report)
+
+
+def test_a_parameter_that_forward_does_not_read_is_told() -> None:
+    x, w = np.random.default_rng(0).standard_normal((3, 4)), np.ones((4, 2))
+    report = gradcheck(from_class(Listed, 4, 2, Wt="grads[0]"), x, w)
+    assert "y does not depend on Wt here: is it read?" in report.limits

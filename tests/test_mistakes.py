@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 import numpy_se as se
-from numpy_se.checker.mistakes import Layout, block, composed, functions, recognise
+from numpy_se.checker.findings import MistakeError
+from numpy_se.checker.mistakes import (
+    Layout,
+    block,
+    composed,
+    functions,
+    mistake,
+    recognise,
+    registry,
+)
 from numpy_se.checker.mistakes.registry import (
     BACKWARD,
     FORWARD,
@@ -323,8 +332,7 @@ def test_layouts_round_trip_and_are_recognised(layout: Layout) -> None:
         np.testing.assert_array_equal(back[k], a)
     for op in (block.squeeze_excite, block.excitation):
         chain = op(se.global_max_pool, se.silu, se.hard_sigmoid)
-        found = recognise(args, Known(chain, layout).output(args))
-        assert found is not None
+        found = recognise([(args, Known(chain, layout).output(args))])[0]
         assert found.layout == layout
         assert [s.op for s in plain(found.op)[0].stages] == [s.op for s in chain.stages]
 
@@ -332,8 +340,7 @@ def test_layouts_round_trip_and_are_recognised(layout: Layout) -> None:
 @pytest.mark.parametrize("known", CASES, ids=title)
 def test_every_operation_is_recognised(known: Known) -> None:
     args = draw(known.op, SIZES, 5)
-    found = recognise(args, known.output(args))
-    assert found is not None
+    found = recognise([(args, known.output(args))])[0]
     if title(known) in ALIASES:
         assert title(found).startswith(ALIASES[title(known)])
     elif hasattr(plain(known.op)[0], "stages"):
@@ -344,10 +351,10 @@ def test_every_operation_is_recognised(known: Known) -> None:
 
 def test_what_is_not_known_is_not_recognised_and_takes_no_time() -> None:
     x = np.random.default_rng(6).standard_normal((3, 5))
-    assert recognise((x,), np.logaddexp(0, np.cos(x))) is None
+    assert recognise([((x,), np.logaddexp(0, np.cos(x)))]) == []
     args = arranged(Layout("NCHW"), 6)
     start = time.perf_counter()
-    assert recognise(args, args[0] + 1) is None
+    assert recognise([(args, args[0] + 1)]) == []
     assert time.perf_counter() - start < 0.5  # about 0.05, on an idle machine
 
 
@@ -357,8 +364,7 @@ def test_the_squeeze_path_is_missed_in_channels_last() -> None:
     x, w1, w2, b1, b2 = args
     y, _ = se.squeeze_excite(np.moveaxis(x, 3, 1), w1, w2, b1, b2)
     s, _ = se.excitation(np.moveaxis(x, 3, 1), w1, w2, b1, b2)
-    found = recognise(args, np.moveaxis(y, 1, 3))
-    assert found is not None
+    found = recognise([(args, np.moveaxis(y, 1, 3))])[0]
     dy = np.random.default_rng(8).standard_normal(x.shape)
     wrong_dx = dy * s[:, None, None, :]
     suspects = found.suspects(args, ("x", "w1", "w2", "b1", "b2"), SIZES)
@@ -367,3 +373,22 @@ def test_the_squeeze_path_is_missed_in_channels_last() -> None:
     np.testing.assert_allclose(missing.predict(dy)[0], wrong_dx, rtol=1e-12)
     right_dx = found.op(*layout.ours(args))[1](layout.map_in(dy))[0]
     assert np.abs(layout.map_out(right_dx, x.shape) - wrong_dx).max() > 1e-3
+
+
+def my_sigmoid(x: Any) -> Any:
+    s = 1 / (1 + np.exp(-x))
+    return s, lambda dy: dy * s * (1 - s)
+
+
+def test_mistakes_of_ones_own_are_found_in_an_operation_that_is_known_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry.BACKWARD, my_sigmoid, [])
+    mistake("my.six", of=my_sigmoid, says="d{x} is six times dy")(lambda args, dy: {0: 6 * dy})
+    wrong = lambda x: (my_sigmoid(x)[0], lambda dy: 6 * dy)  # noqa: E731
+    report = se.gradcheck(wrong, shapes="N C")
+    assert [cause.code for cause in report.causes] == ["my.six"]
+    mistake("my.far", of=my_sigmoid, says="far")(lambda args, dy: {3: dy})
+    other = lambda x: (my_sigmoid(x)[0], lambda dy: 7 * dy * x)  # noqa: E731
+    with pytest.raises(MistakeError, match=r"the mistake my\.far gives a gradient of argument 3"):
+        str(se.gradcheck(other, shapes="N C"))

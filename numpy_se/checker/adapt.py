@@ -30,6 +30,7 @@ from numpy_se.checker.layers import (
     put,
     quoted,
     title_of,
+    unchecked,
 )
 from numpy_se.checker.shapes import argument_names
 from numpy_se.checker.words import in_short, listed, one_line, plural
@@ -66,7 +67,8 @@ def from_class(make: Any, /, *sizes: Any, **gradients: str) -> Op:
     the object; or the object, of which copies are used. ``gradients`` names the parameters, which
     the op takes behind the arguments of ``forward``: w="dw" says that the object has its parameter
     in the attribute ``w`` (or in ``params["w"]``), and ``backward`` leaves the gradient in ``dw``
-    (or in ``grads``, under "dw" or "w"). w="grads['w']" and w="w.grad" can be written, too.
+    (or in ``grads``, under "dw" or "w"). w="grads['w']", w="grads[0]" and w="w.grad" can be
+    written, too. A note of the report names the arrays of the object that are left out.
 
     What ``backward`` returns are the gradients of the arguments of ``forward``: one, or several in
     a tuple, list or dict; or those of all arguments. Where ``forward`` returns None, ``y`` is in
@@ -92,7 +94,8 @@ def class_op(
 
     ``inputs`` are names for the arguments of ``forward``; else, its parameters without a default.
     """
-    names = forward_names(make()) if inputs is None else list(inputs)
+    first = make()
+    names = forward_names(first) if inputs is None else list(inputs)
 
     def op(*args: Any) -> tuple[Any, Op]:
         count = len(args) - len(gradients)
@@ -109,6 +112,9 @@ def class_op(
             y = getattr(layer, "output", None)
         return y, lambda dy: gradients_of(layer, dy, names, args, gradients)
 
+    if left := unchecked(first, gradients):
+        how = 'name it, such as W="dW" or W="grads[0]"'
+        op.note = f"no gradient of {listed(left)} was checked: {how}"  # type: ignore[attr-defined]
     return _named(op, [*names, *gradients])
 
 

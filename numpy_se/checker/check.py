@@ -24,7 +24,7 @@ from numpy_se.checker.case import (
     single_sizes,
     wide_draw,
 )
-from numpy_se.checker.findings import Finding, Kind
+from numpy_se.checker.findings import Finding, Kind, MistakeError
 from numpy_se.checker.look import Look, influences, look
 from numpy_se.checker.name import name_causes
 from numpy_se.checker.properties import (
@@ -244,7 +244,7 @@ def _telling_draw(op: Op, case: Case, rng: np.random.Generator) -> tuple[Any, ..
 def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
     """Follow the steps of a plan, up to the first one that fails."""
     looks: list[Look] = []
-    limits: list[str] = []
+    limits: list[str] = [op.note] if hasattr(op, "note") else []
     for step in steps:
         if isinstance(step, str):
             limits.append(step)
@@ -254,6 +254,9 @@ def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
             looks.append(step)
             limits += [note for note in step.run.notes if note not in limits]
             if step.findings:
+                wrong = {f.subject for f in step.wrong}
+                silent = [name for name in step.silent if f"d{name}" in wrong]
+                limits += [f"y does not depend on {name} here: is it read?" for name in silent]
                 unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
                 kept = tuple(f for f in step.findings if not unclear or f.kind is not Kind.VALUE)
                 return _sum_up(op, looks, (*kept, unclear) if unclear else kept, limits)
@@ -308,6 +311,8 @@ def _quietly(find: Callable[[Op, Look], Any], op: Op, look: Look, otherwise: Any
     with quiet():
         try:
             return find(op, look)
+        except MistakeError:  # the teacher's own
+            raise
         except Exception:
             return otherwise
 

@@ -25,6 +25,10 @@ class Kind(str, Enum):
     LAYOUT = "layout"  # other strides in memory give other numbers
 
 
+class MistakeError(TypeError):
+    """A registered mistake that does not give what a mistake must give."""
+
+
 NUMBERS = (Kind.COUNT, Kind.TYPE, Kind.SHAPE, Kind.DTYPE, Kind.NOT_FINITE, Kind.VALUE, Kind.ROUGH)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import math
@@ -20,6 +21,7 @@ from numpy_se.checker.check import gradcheck
 from numpy_se.checker.findings import Finding
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.shapes import Shapes, parse_shapes
+from numpy_se.checker.slopes import Op
 from numpy_se.checker.target import load, op_of, read_target
 from numpy_se.checker.words import escaped, in_short
 from numpy_se.contract import check_count
@@ -33,6 +35,7 @@ from numpy_se.checker.judge import write_report
 write_report(*job)
 """
 PHASES = {
+    "reference": "while the reference was loaded",
     "load": "while the file was loaded",
     "check": "in the forward pass, or while gradients were checked",
     "cause": "while the cause was looked for",
@@ -218,21 +221,33 @@ def _check(
     reference: str | None,
 ) -> Report:
     phase, failed = folder / PHASE, "file"
+    builtins.input = _no_input
     try:
+        own = read_target(target)
+        right = None
+        if reference:
+            phase.write_text("reference")
+            right = _load_reference(reference, shapes)
         phase.write_text("load")
-        targets = [read_target(text) for text in (target, reference) if text]
-        found = [load(one) for one in targets]
-        sys.argv[:] = [targets[0].path]
+        found = load(own)
         phase.write_text("check")
         failed = "function"
-        op, *right = (op_of(*pair, shapes) for pair in zip(found, targets, strict=True))
-        if right and (finding := forward_difference(op, right[0], shapes, seed)):
+        op = op_of(found, own, shapes)
+        if right and (finding := forward_difference(op, right, shapes, seed)):
             return _other_forward(finding)
         report = gradcheck(op, shapes=shapes, seed=seed)
         phase.write_text("cause")
         return {**report.to_dict(), "kind": "checked", "text": str(report)}
     except BaseException as error:  # also exit()
         return unusable(failed, _plainly(error))
+
+
+def _load_reference(reference: str, shapes: dict[str, list[int | str]] | str) -> Op:
+    try:
+        target = read_target(reference)
+        return op_of(load(target), target, shapes)
+    except Exception as error:
+        raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
 
 
 def _other_forward(finding: Finding) -> Report:
@@ -250,6 +265,14 @@ def _plainly(error: BaseException) -> str:
     reason = in_short(error)
     if isinstance(error, SystemExit):
         return f"it calls exit(): {reason}"
-    if isinstance(error, EOFError) and error.args == ("EOF when reading a line",):
+    if isinstance(error, _NoInputError):
         return f"it asks for input, and there is none: {reason}"
     return reason
+
+
+class _NoInputError(EOFError):
+    """What ``input`` raises in this process."""
+
+
+def _no_input(*prompt: Any) -> str:
+    raise _NoInputError("EOF when reading a line")

@@ -178,6 +178,26 @@ def _titles(name: str) -> list[str]:
     return [f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad", f"g{name}", name]
 
 
+def unchecked(layer: Any, places: Mapping[str, str]) -> list[str]:
+    """Name the float arrays that a fresh object holds, and whose gradient nobody asks for."""
+    own = dict(getattr(layer, "__dict__", {}))
+    params = own.pop("params", None)
+    keys = {_key(place) for place in places.values()}
+    if isinstance(params, Mapping):
+        inner = {f"params[{k!r}]": a for k, a in params.items() if k not in places}
+    else:
+        inner = {f"params[{k}]": a for k, a in enumerate(params or ()) if k not in keys}
+    gradients = {*places.values(), *(title for name in own for title in _titles(name)[:-1])}
+    left = {name: a for name, a in own.items() if name not in {*places, *gradients}} | inner
+    seen = {id(a) for name, a in own.items() if name in places}
+    found = []
+    for name, a in left.items():
+        if _is_float(a) and id(a) not in seen:
+            found.append(name)
+            seen.add(id(a))
+    return found
+
+
 # Places of gradients: an attribute, or an entry of one, such as grads['w'].
 
 

@@ -305,10 +305,13 @@ class _Search:
         """For each probe, the mistakes that are known in the operation."""
         from numpy_se.checker.mistakes import recognise
 
-        pairs = [(probe.run.args, probe.run.y) for probe in self.probes]
-        known = recognise(*pairs[0], *pairs[1:])
+        known = recognise([(probe.run.args, probe.run.y) for probe in self.probes])
         return [
-            list(known.suspects(probe.run.args, probe.case.names, sizes)) if known else []
+            [
+                suspect
+                for operation in known
+                for suspect in operation.suspects(probe.run.args, probe.case.names, sizes)
+            ]
             for probe, sizes in zip(self.probes, self.sizes, strict=True)
         ]
 

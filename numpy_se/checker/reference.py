@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_se.checker.adapt import explain
 from numpy_se.checker.case import (
     Case,
     first_case,
@@ -37,14 +38,19 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Find
         pairs: list[Pair] = []
         for case, args in _arguments(op, right, shapes, seed):
             try:
-                y, _ = run_op("gradcheck: op", op, *copies(args))
-                check_output(y)
+                result = op(*copies(args))
+                if reason := explain(op, result, case.names):
+                    raise TypeError(f"gradcheck: {reason}")
+                check_output(y := result[0])
             except Exception as error:
                 if not pairs:
                     raise
                 text = f"the forward pass raises {in_short(error)} for {_sizes(case)}"
                 return Finding(Kind.RAISES, "y", text)
-            wanted, _ = run_op("gradcheck: reference", right, *copies(args))
+            try:
+                wanted, _ = run_op("it", right, *copies(args))
+            except Exception as error:
+                raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
             pairs.append((case, args, np.array(y), np.array(wanted)))
         differences = [_difference(y, wanted) for _, _, y, wanted in pairs]
         if not any(differences):
@@ -60,7 +66,10 @@ def _arguments(
 ) -> Iterator[tuple[Case, tuple[Any, ...]]]:
     """Draw arguments that the right function takes."""
     rng = np.random.default_rng(seed)
-    first, _ = first_case(right, from_shapes(shapes, None, op))
+    try:
+        first, _ = first_case(right, from_shapes(shapes, None, op))
+    except Exception as error:
+        raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
     for case in (first, *other_sizes(first, partial(forward_runs, right), rng)):
         yield case, case.draw(rng)
         if (wide := wide_draw(right, case, rng)) is not None:
@@ -71,14 +80,12 @@ def _cause(pairs: Sequence[Pair]) -> tuple[str, str]:
     """Find a wrong forward pass of the right operation that gives each y."""
     from numpy_se.checker.mistakes import recognise
 
-    given = [(args, wanted) for _, args, _, wanted in pairs]
-    known = recognise(*given[0], *given[1:])
-    if known is None:
-        return "", ""
+    known = recognise([(args, wanted) for _, args, _, wanted in pairs])
     left: dict[tuple[str, str], None] | None = None
     for case, args, y, _ in pairs:
         found: dict[tuple[str, str], None] = {}
-        for suspect in known.outputs(args, case.names):
+        suspects = (s for operation in known for s in operation.outputs(args, case.names))
+        for suspect in suspects:
             predicted = suspect.predict()
             if predicted is not None and not _difference(y, np.asarray(predicted)):
                 found[suspect.code, suspect.text] = None

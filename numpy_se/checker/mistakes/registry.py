@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from numpy_se.checker.factors import scaled_by
+from numpy_se.checker.findings import MistakeError
 from numpy_se.contract import Array, kind_of
 
 Op = Callable[..., Any]
@@ -251,7 +252,9 @@ class Known:
                 return None
             if not (isinstance(wrong, Mapping) and all(isinstance(k, int) for k in wrong)):
                 wanted = "it wants a dict of gradients by the number of their argument"
-                raise TypeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
+                raise MistakeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
+            if beyond := [k for k in wrong if not 0 <= k < len(layout.places(len(args)))]:
+                raise MistakeError(f"the mistake {code} gives a gradient of argument {beyond[0]}")
             return layout.theirs(wrong, args)
 
         own = self.names(names, len(args))
@@ -292,18 +295,20 @@ def known(op: Op, *layouts: Layout, **grids: Sequence[Any]) -> None:
             KNOWN.append(Known(partial(op, **options) if options else op, layout))
 
 
-def recognise(
-    args: tuple[Any, ...], y: Array, *more: tuple[tuple[Any, ...], Array]
-) -> Known | None:
-    """Find the known operation that gives ``y`` for these arguments, and at ``more`` of them."""
+def recognise(pairs: Sequence[tuple[tuple[Any, ...], Array]]) -> list[Known]:
+    """Find the known operations that give each ``y`` for its arguments: pairs of ``args, y``.
+
+    There is more than one where somebody has registered mistakes of an operation of their own that
+    computes what another one does.
+    """
     listed = {plain(candidate.op)[0] for candidate in KNOWN}
     others = [Known(op) for op in BACKWARD if op not in listed]  # with a mistake, and no ``known``
     with np.errstate(all="ignore"):
-        for candidate in (*KNOWN, *others):
-            pairs = [(args, y), *more]
-            if candidate.fits(args) and all(_gives(candidate, *pair) for pair in pairs):
-                return candidate
-    return None
+        return [
+            candidate
+            for candidate in (*KNOWN, *others)
+            if candidate.fits(pairs[0][0]) and all(_gives(candidate, *pair) for pair in pairs)
+        ]
 
 
 def _gives(candidate: Known, args: tuple[Any, ...], y: Array) -> bool:
