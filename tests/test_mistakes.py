@@ -383,7 +383,7 @@ def my_sigmoid(x: Any) -> Any:
 def test_mistakes_of_ones_own_are_found_in_an_operation_that_is_known_already(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(registry.BACKWARD, my_sigmoid, [])
+    monkeypatch.setitem(BACKWARD, my_sigmoid, [])
     mistake("my.six", of=my_sigmoid, says="d{x} is six times dy")(lambda args, dy: {0: 6 * dy})
     wrong = lambda x: (my_sigmoid(x)[0], lambda dy: 6 * dy)  # noqa: E731
     report = se.gradcheck(wrong, shapes="N C")
