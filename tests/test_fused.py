@@ -115,7 +115,9 @@ def squeeze_over_the_batch(x: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    "options", [{"gate": over_the_batch}, {"squeeze": squeeze_over_the_batch}], ids=str
+    "options",
+    [{"gate": over_the_batch}, {"squeeze": squeeze_over_the_batch}],
+    ids=["gate", "squeeze"],
 )
 @given(problem=problems())
 def test_operations_that_mix_samples_get_the_whole_batch(options: Any, problem: Any) -> None:

@@ -19,7 +19,6 @@ from numpy_se.checker.mistakes import (
     functions,
     mistake,
     recognise,
-    registry,
 )
 from numpy_se.checker.mistakes.registry import (
     BACKWARD,
