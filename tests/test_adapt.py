@@ -422,6 +422,14 @@ class Listed:
         return dy @ self.params[0].T
 
 
+class Typo(Listed):
+    """The gradient is in dW, too."""
+
+    def backward(self, dy: Any) -> Any:
+        self.dW = self.x.T @ dy
+        return dy @ self.params[0].T
+
+
 def test_what_a_class_holds_and_is_not_checked_is_told() -> None:
     x, w, b = np.random.default_rng(0).standard_normal((3, 4)), np.ones((4, 2)), np.zeros(2)
     report = gradcheck(from_class(Listed, 4, 2), x)
@@ -434,5 +442,6 @@ def test_what_a_class_holds_and_is_not_checked_is_told() -> None:
 
 def test_a_parameter_that_forward_does_not_read_is_told() -> None:
     x, w = np.random.default_rng(0).standard_normal((3, 4)), np.ones((4, 2))
-    report = gradcheck(from_class(Listed, 4, 2, Wt="grads[0]"), x, w)
+    report = gradcheck(from_class(Typo, 4, 2, Wt="dW"), x, w)
+    assert report.verdict == "wrong"
     assert "y does not depend on Wt here: is it read?" in report.limits

@@ -374,10 +374,11 @@ def related(case: Case, runs: Callable[[Case], bool]) -> Case:
         for together in (
             (first, *more) for m in range(len(equal) + 1) for more in combinations(equal, m)
         ):
-            if any(
-                runs(case.resized(dict.fromkeys((letter[p] for p in together), changed)))
-                for changed in (size[first] + 1, 2 * size[first])  # windows want multiples
-            ):
+            others = [size[first] + 1]
+            if together == (first,):
+                others.append(2 * size[first])  # windows want multiples
+            moving = [letter[place] for place in together]
+            if any(runs(case.resized(dict.fromkeys(moving, other))) for other in others):
                 free.add(letter[first])
                 letter |= dict.fromkeys(together, letter[first])
                 waiting = [place for place in waiting if place not in together]
