@@ -29,7 +29,7 @@ def dw_transposed(x, w):
     return np.dot(x, w.T), backward
 
 
-@wrong("linear", "N I, I I", says=r"transposed")
+@wrong("linear", "N I, I I", says=r"w and its transpose are mixed up in dx")
 def dx_by_w_transposed(x, w):
     """The forward pass used w.T and so does the backward pass: right in shape for a square w."""
 

@@ -39,7 +39,7 @@ def divides_by_the_width_only(x):
     return x.mean(axis=3).mean(axis=2), backward
 
 
-@wrong("global_avg_pool", "N C H W", says=r"\bW/H times too large|\bH/W times too small")
+@wrong("global_avg_pool", "N C H W", says=r"\bW/H times the right one")
 def divides_by_the_height_squared(x):
     """All maps are taken for squares: dy is divided by H*H."""
     n, c, h, w = x.shape

@@ -127,7 +127,7 @@ def squeeze_path_without_the_mean(x, w1, w2):
 @wrong(
     "squeeze_excite",
     BLOCK,
-    says=r"(squeeze path is|in the squeeze:) (W/H times too large|H/W times too small)",
+    says=r"squeeze path is W/H times the right one",
 )
 def squeeze_path_divided_by_the_height_squared(x, w1, w2):
     """All maps are taken for squares: the squeeze path is divided by H*H."""
@@ -791,7 +791,9 @@ def dw2_of_a_square_block_transposed(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", SQUARE_BLOCK, says=r"second linear layer: .*transposed|w2 .*transposed")
+@wrong(
+    "squeeze_excite", SQUARE_BLOCK, says=r"second linear layer: w2 and its transpose are mixed up"
+)
 def da_by_w2_transposed(x, w1, w2):
     """The second linear layer goes back by w2.T, where it goes back by w2; dw2 is right."""
     z, h, a, _, s, y = forward_pass(x, w1, w2)
@@ -805,7 +807,9 @@ def da_by_w2_transposed(x, w1, w2):
     return y, backward
 
 
-@wrong("squeeze_excite", SQUARE_BLOCK, says=r"first linear layer: .*transposed|w1 .*transposed")
+@wrong(
+    "squeeze_excite", SQUARE_BLOCK, says=r"first linear layer: w1 and its transpose are mixed up"
+)
 def dz_by_w1_transposed(x, w1, w2):
     """The first linear layer goes back by w1.T: only dx is wrong, the weights are right."""
     z, h, a, _, s, y = forward_pass(x, w1, w2)
