@@ -186,7 +186,7 @@ UNUSABLE = {
     "loops": ("timeout", "longer than 2 s, in the forward pass, or while gradients were checked: "),
     "crashes": ("function", "ZeroDivisionError: division by zero (line "),
     "parses": ("function", "of my_ops.py)"),
-    "asks": ("function", "it asks for input, and there is none: _NoInputError"),
+    "asks": ("function", "it asks for input, and there is none: EOFError"),
     "tells": ("function", "unusable: ValueError: EOFError, not SystemExit: \\x1b[31m!!!!"),
     "reads": ("function", "unusable: EOFError: Ran out of input"),
     "mute": ("function", "unusable: Mute: (its text cannot be made) (line "),

@@ -35,13 +35,14 @@ from numpy_se.checker.judge import write_report
 write_report(*job)
 """
 PHASES = {
-    "reference": "while the reference was loaded",
     "load": "while the file was loaded",
+    "reference": "while the reference was loaded",
     "check": "in the forward pass, or while gradients were checked",
     "cause": "while the cause was looked for",
 }
 VERDICTS = ("ok", "wrong", "inconclusive", "unusable")
 MOST_LINES, MOST_PRINTED = 10, 1000  # of what the file prints
+NO_INPUT = EOFError("EOF when reading a line")
 REPORT, PHASE = "report.json", "phase"  # files of the process that checks
 
 Report = dict[str, Any]
@@ -223,13 +224,14 @@ def _check(
     phase, failed = folder / PHASE, "file"
     builtins.input = _no_input
     try:
+        phase.write_text("load")
         own = read_target(target)
+        found = load(own)  # first, so that it imports the files beside it, and no others
         right = None
         if reference:
             phase.write_text("reference")
             right = _load_reference(reference, shapes)
-        phase.write_text("load")
-        found = load(own)
+            sys.argv[:] = [own.path]
         phase.write_text("check")
         failed = "function"
         op = op_of(found, own, shapes)
@@ -265,14 +267,11 @@ def _plainly(error: BaseException) -> str:
     reason = in_short(error)
     if isinstance(error, SystemExit):
         return f"it calls exit(): {reason}"
-    if isinstance(error, _NoInputError):
+    if error is NO_INPUT:
         return f"it asks for input, and there is none: {reason}"
     return reason
 
 
-class _NoInputError(EOFError):
-    """What ``input`` raises in this process."""
-
-
 def _no_input(*prompt: Any) -> str:
-    raise _NoInputError("EOF when reading a line")
+    """Stand for ``input`` in this process."""
+    raise NO_INPUT

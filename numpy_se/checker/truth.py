@@ -11,7 +11,8 @@ operation is asked beside the point, at copies of its arguments that are nudged 
 right there, it is wrong at most at the point itself: it is, where all gradients around the point
 agree, as there is no kink. At kinks that the checker made, one at a time, that is decided, too: the
 gradient of one output is legal if it lies between those of the smooth pieces that meet there, or is
-one of them. Where pieces may have been overlooked, it is legal.
+one of them. Where pieces may have been overlooked, it is legal. At given arguments many kinks may
+meet, and what lies far outside of all pieces cannot be decided.
 """
 
 from __future__ import annotations
