@@ -524,6 +524,11 @@ WRONG: dict[str, list[Row]] = {
     "any.factor": [
         (spoiled(cube, lambda a: 0.75 * a.dx), MATRIX, "it is 0.75 times the right one"),
         (spoiled(large, lambda a: -3 * a.dx), LARGE, "it is -3 times the right one"),
+        (
+            spoiled(map_sum, lambda a: a.dx * a.x.shape[2] / a.x.shape[1]),
+            "N H W",
+            "it is W/H times the right one",
+        ),
     ],
     # dy
     "any.dy-ignored": [

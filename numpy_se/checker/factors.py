@@ -33,7 +33,7 @@ class Factor(NamedTuple):
 
     words: str
     value: float
-    kind: Literal["missing", "sign", "large", "small"]
+    kind: Literal["missing", "sign", "large", "small", "ratio"]
     by_count: bool = False
 
 
@@ -45,4 +45,4 @@ def scaled_by(sizes: Mapping[str, int]) -> Iterator[Factor]:
         yield Factor(f"is {name} times too large", value, "large", by_count)
         yield Factor(f"is {name} times too small", 1 / value, "small", by_count)
     for a, b in permutations(sizes, 2):
-        yield Factor(f"is {a}/{b} times the right one", sizes[a] / sizes[b], "large")
+        yield Factor(f"is {a}/{b} times the right one", sizes[a] / sizes[b], "ratio")

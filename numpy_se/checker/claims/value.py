@@ -16,6 +16,11 @@ USUAL = {  # what is usual behind a factor
     "small": "a mean in place of a sum?",
     "large": "a sum in place of a mean?",
 }
+FACTORS = {
+    "small": "any.factor-too-small",
+    "large": "any.factor-too-large",
+    "ratio": "any.factor",
+}
 
 
 def of_constants(g: Gradient) -> Claims:
@@ -29,8 +34,7 @@ def of_constants(g: Gradient) -> Claims:
         else:
             hint = f" ({USUAL[factor.kind]})" if factor.by_count and _is_sum(g) else ""
             words = f"it {factor.words}{hint}"
-            code = "any.factor-too-large" if factor.kind == "large" else "any.factor-too-small"
-            yield Claim(code, words, g.given, factor.value * right)
+            yield Claim(FACTORS[factor.kind], words, g.given, factor.value * right)
     share = float((g.given * right).sum() / max((right * right).sum(), 1e-300))
     if abs(share - 1) > CLOSE:
         words = "it is {fitted} times the right one"
