@@ -3,10 +3,10 @@
     state = rule.init(params)
     params, state = rule.step(params, grads, state, lr)
 
-``step`` builds new dicts and changes none that it gets, so that an interrupted run keeps the last
-whole step. Settings are taken as Python floats: a NumPy float64 among them would turn float32
-parameters into float64. Weight decay applies to weights, that is to arrays of two and more axes,
-not to biases.
+``step`` steps what has a gradient, and hands on the rest of ``params``. It builds new dicts and
+changes none that it gets, so that an interrupted run keeps the last whole step. Settings are taken
+as Python floats: a NumPy float64 among them would turn float32 parameters into float64. Weight
+decay applies to weights, that is to arrays of two and more axes, not to biases.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class SGD:
         self, params: Arrays, grads: Arrays, state: Arrays, lr: float
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         lr, momentum, weight_decay = map(float, (lr, self.momentum, self.weight_decay))
-        stepped: dict[str, Array] = {}
-        moved: dict[str, Array] = {}
-        for key, param in params.items():
+        stepped, moved = dict(params), dict(state)
+        for key, grad in grads.items():
+            param = params[key]
             decay = weight_decay if param.ndim > 1 else 0.0
-            v = momentum * state[f"{key}.v"] + grads[key] + decay * param
+            v = momentum * state[f"{key}.v"] + grad + decay * param
             moved[f"{key}.v"] = v
             stepped[key] = param - lr * v
         return stepped, moved
@@ -93,10 +93,9 @@ class Adam:
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         beta1, beta2, eps = map(float, (self.beta1, self.beta2, self.eps))
         lr, weight_decay, t = float(lr), float(self.weight_decay), float(state["t"]) + 1
-        stepped: dict[str, Array] = {}
-        moved: dict[str, Array] = {"t": np.array(t)}
-        for key, param in params.items():
-            grad = grads[key]
+        stepped, moved = dict(params), {**state, "t": np.array(t)}
+        for key, grad in grads.items():
+            param = params[key]
             m = beta1 * state[f"{key}.m"] + (1 - beta1) * grad
             v = beta2 * state[f"{key}.v"] + (1 - beta2) * grad * grad
             moved |= {f"{key}.m": m, f"{key}.v": v}

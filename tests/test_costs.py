@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import numpy_se as se
 from numpy_se import costs
 from numpy_se.costs import BatchNorm, Conv, Cost, FullyConnected, SEBlock, count, without_se
-from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite, tiny_net
+from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual, tiny_net
 
 # Parsed from the released Caffe files: parameters with SE, SE weights, SE biases, parameters
 # without SE, GMACs of convolutions and fully connected layers outside SE.
@@ -229,14 +229,14 @@ def test_a_net_counts_as_its_arrays_and_as_its_list(
     c, f, inner, outputs = sizes
     net = Sequential(
         conv=Conv2d(c, f, kernel, stride, padding, bias),
-        stage=Residual(conv=Conv2d(f, f), se=SqueezeExcite(f, 1, bias=bias)),
+        stage=residual(Sequential(conv=Conv2d(f, f), se=SqueezeExcite(f, 1, bias=bias))),
         relu=Apply(se.relu),
         pool=Apply(se.global_avg_pool),
         hidden=Linear(f, inner, bias),
         classify=Linear(inner, outputs),
     )
     counted = costs.count_net(net, (c, height, width))
-    assert " ".join(counted) == "conv stage.conv stage.se relu pool hidden classify"
+    assert " ".join(counted) == "conv stage.branch.conv stage.branch.se relu pool hidden classify"
     params = net.init(np.random.default_rng(1))
     for place, cost in counted.items():
         own = (a.size for key, a in params.items() if key.rpartition(".")[0] == place)

@@ -11,7 +11,7 @@ from strategies import arguments, gaussian_arguments, over_floats, seeds
 
 import numpy_se as se
 from numpy_se.checker import from_layer
-from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite
+from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual
 
 fewer = settings(max_examples=settings().max_examples * 3 // 8)
 
@@ -45,7 +45,9 @@ def test_gradients_of_a_whole_net(seed: int, ratio: Any, bias: bool) -> None:
     net = Sequential(
         conv=Conv2d(2, 3, size=3, stride=2, padding=1, bias=bias),
         relu=Apply(se.relu),
-        residual=Residual(conv=Conv2d(3, 3, bias=bias), se=SqueezeExcite(3, 1, bias=bias)),
+        residual=residual(
+            Sequential(conv=Conv2d(3, 3, bias=bias), se=SqueezeExcite(3, 1, bias=bias))
+        ),
         pool=Apply(se.max_pool2d, size=2, stride=1),
         flatten=Apply(se.flatten),
         classify=Linear(3 * 3 * 2, 4, bias=bias),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numpy_se as se
-from numpy_se.nets import Apply, Conv2d, Linear, Residual, Sequential, SqueezeExcite, tiny_net
+from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual, tiny_net
 
 
 def count(params: Any) -> int:
@@ -110,14 +110,14 @@ def test_nets_nest() -> None:
     assert list(net.gates(params, np.ones((2, 2, 4, 3)))) == ["first.se"]
 
 
-def test_a_residual_chain_adds_its_input_and_keeps_its_kind() -> None:
-    chain = Residual(conv=Conv2d(3, 3)).after("conv", se=SqueezeExcite(3, 1))
-    assert isinstance(chain, Residual)
-    params = chain.init(np.random.default_rng(0), np.float64)
+def test_a_residual_layer_adds_its_input() -> None:
+    branch = Sequential(conv=Conv2d(3, 3), se=SqueezeExcite(3, 1))
+    layer = residual(branch)
+    params = layer.init(np.random.default_rng(0), np.float64)
     x = np.random.default_rng(1).standard_normal((2, 3, 5, 4))
-    plain = Sequential(**chain.layers)(params, x)[0]
-    np.testing.assert_array_equal(chain(params, x)[0], plain + x)
-    assert list(chain.gates(params, x)) == ["se"]
+    own = {key.removeprefix("branch."): a for key, a in params.items()}
+    np.testing.assert_array_equal(layer(params, x)[0], branch(own, x)[0] + x)
+    assert list(layer.gates(params, x)) == ["branch.se"]
 
 
 @pytest.mark.parametrize("ratio", [64, 17])

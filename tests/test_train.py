@@ -102,7 +102,7 @@ def test_gradients_of_the_parts_sum_to_those_of_the_batch(
     loss, backward_loss = se.softmax_cross_entropy(logits, labels)
     _, grads = backward(backward_loss(1.0))
     with mock.patch("numpy_se.train.loop.MICROBATCH", microbatch), workers(count):
-        loss_of_parts, grads_of_parts = loss_and_grads(net, params, x, labels)
+        loss_of_parts, grads_of_parts, _ = loss_and_grads(net, params, x, labels)
     assert loss_of_parts == pytest.approx(loss, rel=1e-12)
     assert list(grads_of_parts) == list(params)
     for name, grad in grads_of_parts.items():

@@ -12,9 +12,8 @@ line of code, many short runs on all cores, and differences with intervals that 
 """
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -22,11 +21,11 @@ import numpy as np
 from course import QUICK, RUNS, interval, show
 from loky import get_reusable_executor
 
-from numpy_se import add, flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
+from numpy_se import flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
 from numpy_se.checker import from_layer
 from numpy_se.contract import op
 from numpy_se.data import DataError, load_mnist
-from numpy_se.nets import Apply, Conv2d, Layer, Linear, Residual, Sequential, SqueezeExcite
+from numpy_se.nets import Apply, Both, Conv2d, Linear, Sequential, SqueezeExcite, residual
 from numpy_se.optim import Adam
 from numpy_se.train import Options, initial_state, sweep, train
 
@@ -56,49 +55,14 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 # - *SE on the shortcut* (Table 14) scales the skip path in place of the branch F:
 #   :math:`y = F(x) + \mathrm{SE}(x)`.
 #
-# One layer serves both. It merges what two paths make of x, by a product or by a sum. As x is used
-# twice, its gradient is the sum over both paths. (``op`` checks the shapes: here, any two that are
-# equal.)
+# The layer ``Both`` serves both. It merges what two layers make of x, by a product or by a sum. As x
+# is used twice, its gradient is the sum over both paths. ``residual`` is the sum with x itself. The
+# product is an operation of our own. (``op`` checks the shapes: here, any two that are equal.)
 
 
 @op("..., ... -> ...")
 def multiply(x, s):
     return x * s, lambda dy: (dy * s, dy * x)
-
-
-@dataclass(frozen=True)
-class Both:
-    """y = merge(left(x), right(x))."""
-
-    merge: Callable
-    left: Layer
-    right: Layer
-
-    @property
-    def paths(self):
-        return Sequential(left=self.left, right=self.right)  # it names and draws the parameters
-
-    @property
-    def names(self):
-        return self.paths.names
-
-    def init(self, rng, dtype=np.float32):
-        return self.paths.init(rng, dtype)
-
-    def __call__(self, params, x):
-        y_left, back_left = self.left(self.paths.own_params(params, "left"), x)
-        y_right, back_right = self.right(self.paths.own_params(params, "right"), x)
-        y, back_merge = self.merge(y_left, y_right)
-
-        def backward(dy):
-            dleft, dright = back_merge(dy)
-            dx_left, grads_left = back_left(dleft)
-            dx_right, grads_right = back_right(dright)
-            grads = {f"left.{name}": grad for name, grad in grads_left.items()}
-            grads |= {f"right.{name}": grad for name, grad in grads_right.items()}
-            return dx_left + dx_right, grads
-
-        return y, backward
 
 
 def no_squeeze(channels, ratio):
@@ -109,7 +73,7 @@ def no_squeeze(channels, ratio):
         expand=Conv2d(channels // ratio, channels, **pixel),
         gate=Apply(sigmoid),
     )
-    return Both(multiply, Sequential(), gates)  # no layers: x as it is
+    return Both(multiply, x=Sequential(), gates=gates)  # no layers: x as it is
 
 
 # %%
@@ -117,7 +81,7 @@ def no_squeeze(channels, ratio):
 
 rng = np.random.default_rng(0)
 x = rng.standard_normal((2, 6, 4, 5))
-on_the_shortcut = Both(add, Sequential(conv=Conv2d(6, 6)), SqueezeExcite(6, ratio=2))
+on_the_shortcut = residual(Conv2d(6, 6), SqueezeExcite(6, ratio=2))
 for layer in (no_squeeze(6, ratio=2), on_the_shortcut):
     params = layer.init(rng, np.float64)
     report = gradcheck(from_layer(layer, params), x, *params.values(), names=["x", *params])
@@ -146,13 +110,13 @@ GATES = {"sigmoid": sigmoid, "tanh": tanh, "relu": relu}
 
 
 def stage(channels, filters, se, place):
-    conv = Sequential(conv=Conv2d(filters, filters))
+    conv = Conv2d(filters, filters)
     block = {
-        None: Residual(conv=conv),
-        "standard": Residual(conv=conv, se=se),
-        "before": Residual(se=se, conv=conv),
-        "after": Residual(conv=conv),
-        "shortcut": Both(add, conv, Sequential(se=se)),
+        None: residual(conv),
+        "standard": residual(Sequential(conv=conv, se=se)),
+        "before": residual(Sequential(se=se, conv=conv)),
+        "after": residual(conv),
+        "shortcut": residual(conv, se),
     }[place]
     layers = {
         "down": Conv2d(channels, filters, stride=2, input_grad=channels > 1),

@@ -118,20 +118,30 @@ def class_op(
     return _named(op, [*names, *gradients])
 
 
-def from_layer(layer: Any, params: Mapping[str, Array]) -> Op:
-    """Take a layer or net of ``numpy_se.nets``, as a function of its input and all parameters."""
+def from_layer(layer: Any, params: Mapping[str, Array], train: int | None = None) -> Op:
+    """Take a layer or net of ``numpy_se.nets``, as a function of its input and all parameters.
+
+    Statistics of ``params`` stay as they are: they have no gradient. With ``train``, a seed, it is
+    the layer as in training, with the same noise in each call.
+    """
+    held = {name: params[name] for name in layer.statistics}
+    names = [name for name in params if name not in held]
 
     def op(x: Array, *arrays: Array) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
-        y, layer_backward = layer(dict(zip(params, arrays, strict=True)), x)
+        own = dict(zip(names, arrays, strict=True)) | held
+        if train is None:
+            y, layer_backward = layer(own, x)
+        else:
+            y, layer_backward, _ = layer.train(own, x, np.random.default_rng(train))
 
         def backward(dy: Array) -> tuple[Array, ...]:
             dx, grads = layer_backward(dy)
-            return dx, *(grads[name] for name in params)
+            return dx, *(grads[name] for name in names)
 
         return y, backward
 
     op.__name__ = type(layer).__name__
-    return _dressed(_named(op, ["x", *params]), "")
+    return _dressed(_named(op, ["x", *names]), "")
 
 
 def _dressed(op: Op, written: str) -> Op:

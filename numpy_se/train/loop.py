@@ -69,37 +69,45 @@ def initial_state(
     return State(
         step=0,
         params=params,
-        rule_state=rule.init(params),
+        rule_state=rule.init({name: params[name] for name in net.names}),
         losses=np.full(epochs * math.ceil(images / options.batch_size), np.nan),
         accuracies=np.full(epochs, np.nan),
     )
 
 
 def loss_and_grads(
-    net: Layer, params: Mapping[str, Array], x: Array, labels: IntArray
-) -> tuple[float, Params]:
-    """Compute the mean loss of a batch, and the gradients of ``params``.
+    net: Layer,
+    params: Mapping[str, Array],
+    x: Array,
+    labels: IntArray,
+    rng: np.random.Generator | None = None,
+) -> tuple[float, Params, Params]:
+    """Compute the mean loss of a batch in training, its gradients, and the statistics after it.
 
     The batch goes through the net in parts, forward and backward, so that the maps of a part stay
     in the cache and ``parallel.workers`` can share the parts. The mean over N samples is the sum of
     the means over parts, each times its share n/N, and so are its gradients. They are summed in the
-    order of the parts.
+    order of the parts. A net that wants whole batches gets them in one part, and the workers share
+    the work inside its operations.
 
-    x (N, C, H, W), labels (N,). A layer that mixes the samples of a batch, such as batch
-    normalisation, sees those of one part: at most 64, and fewer with several workers.
+    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net, by default from seed 0.
     """
+    rng = rng or np.random.default_rng(0)
+    after: Params = {}
 
     def share(part: slice) -> list[Array]:
-        logits, backward_net = net(params, x[part])
+        logits, backward_net, statistics = net.train(params, x[part], rng)
+        after.update(statistics)
         loss, backward_loss = softmax_cross_entropy(logits, labels[part])
         weight = len(logits) / len(x)
         _, grads = backward_net(backward_loss(weight))
-        return [np.asarray(weight * loss), *(grads[name] for name in params)]
+        return [np.asarray(weight * loss), *(grads[name] for name in net.names)]
 
     keep_freed_memory()
-    parts = chunks(len(x), math.ceil(len(x) / MICROBATCH))
+    whole = [slice(0, len(x))]
+    parts = whole if net.whole_batch else chunks(len(x), math.ceil(len(x) / MICROBATCH))
     loss, *grads = add_up(in_order(share, parts))
-    return float(loss), dict(zip(params, grads, strict=True))
+    return float(loss), dict(zip(net.names, grads, strict=True)), after
 
 
 def training(
@@ -129,11 +137,13 @@ def training(
 
             quiet = np.errstate(over="ignore", invalid="ignore")  # the loss tells
             with workers(options.workers), quiet:
-                loss, grads = loss_and_grads(net, state.params, x, labels)
+                noise = np.random.default_rng([options.seed, epoch + 1, start])
+                loss, grads, after = loss_and_grads(net, state.params, x, labels, noise)
                 if not math.isfinite(loss):
                     raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
                 lr = one_cycle(state.step, steps, options.lr)
                 params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
+                params |= after
 
                 losses, accuracies = state.losses.copy(), state.accuracies.copy()
                 losses[state.step] = loss

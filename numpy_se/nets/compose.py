@@ -1,0 +1,241 @@
+"""Nets from layers: one after the other, and side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from numpy_se.contract import Array, run_op
+from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
+from numpy_se.ops import add
+
+
+class _Named(Layer):
+    """Layers with names. Their arrays are called ``<name>.<array>``."""
+
+    def __init__(self, layers: dict[str, Layer]) -> None:
+        title = type(self).__name__
+        for name, layer in layers.items():
+            if "." in name:
+                raise ValueError(f"{title}: a layer is named {name!r}; names want no dot")
+            if not isinstance(layer, Layer):
+                what = "Apply(op)" if callable(layer) else "a layer"
+                raise TypeError(f"{title}: {name} is a {type(layer).__name__}; it wants {what}")
+        self.layers = layers
+
+    def __repr__(self) -> str:
+        lines = [f"{own},".replace("\n", "\n    ") for own in self._parts()]
+        return "\n    ".join([f"{type(self).__name__}(", *lines]) + "\n)"
+
+    def _parts(self) -> list[str]:
+        return [f"{name}={layer!r}" for name, layer in self.layers.items()]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{name}.{own}" for name, layer in self.layers.items() for own in layer.names)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        return tuple(
+            f"{name}.{own}" for name, layer in self.layers.items() for own in layer.statistics
+        )
+
+    @property
+    def whole_batch(self) -> bool:
+        return any(layer.whole_batch for layer in self.layers.values())
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        if not isinstance(rng, np.random.Generator):
+            wanted = "it wants a generator, such as np.random.default_rng(0)"
+            raise TypeError(f"init: rng is {rng!r}; {wanted}")
+        return {
+            f"{name}.{key}": value
+            for name, layer in self.layers.items()
+            for key, value in layer.init(rng, dtype).items()
+        }
+
+    def own_params(self, params: Mapping[str, Array], name: str) -> Params:
+        """Pick the arrays of one layer, under the names that the layer uses."""
+        layer = self.layers[name]
+        return {own: params[f"{name}.{own}"] for own in (*layer.names, *layer.statistics)}
+
+    def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
+        """Compute the gates (N, C) of every gating layer, by its name, for a batch ``x``."""
+        return {s.name: s.gates for s in self.walk(params, x) if s.gates is not None}
+
+    def _check(self, params: Mapping[str, Array]) -> None:
+        """Refuse parameters that are not those of the net."""
+        wanted = (*self.names, *self.statistics)
+        if not isinstance(params, Mapping):
+            raise TypeError(f"params is a {type(params).__name__}; it wants a dict: net(params, x)")
+        if wrong := params.keys() ^ set(wanted):
+            missing, unknown = wrong - params.keys(), wrong & params.keys()
+            what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
+            raise ValueError(f"params {what}; it wants {', '.join(wanted)}")
+
+    def _run(
+        self, name: str, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
+    ) -> tuple[Array, LayerBackward, Params]:
+        """Run one layer, in training where there is a generator. Its gradients get its name."""
+        layer, own = self.layers[name], self.own_params(params, name)
+        with _in_layer(name):
+            y, backward, after = (*layer(own, x), {}) if rng is None else layer.train(own, x, rng)
+
+        def named_backward(dy: Array) -> tuple[Array, Params]:
+            dx, grads = backward(dy)
+            return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
+
+        return y, named_backward, {f"{name}.{key}": value for key, value in after.items()}
+
+    def _walk(
+        self, name: str, params: Mapping[str, Array], x: Array
+    ) -> Generator[Step, None, Array]:
+        steps = self.layers[name].walk(self.own_params(params, name), x)
+        while True:
+            try:
+                with _in_layer(name):
+                    step = next(steps)
+            except StopIteration as end:
+                y: Array = end.value
+                return y
+            yield step.below(name)
+
+
+class Sequential(_Named):
+    """Layers one after the other, each with a name. Their arrays are called ``<name>.<array>``.
+
+    net = Sequential(conv=Conv2d(1, 16), relu=Apply(relu), se=SqueezeExcite(16, ratio=4))
+    net.init(rng)       # {"conv.w": ..., "conv.b": ..., "se.w1": ..., "se.w2": ...}
+    """
+
+    def __init__(self, **layers: Layer) -> None:
+        super().__init__(layers)
+
+    def after(self, place: str, **layers: Layer) -> Sequential:
+        """Build the same net with more layers after the layer named ``place``.
+
+        net.after("relu1", se1=SqueezeExcite(16)) puts an SE block into any net. Raises ValueError
+        when there is no such layer, or when a name is taken.
+        """
+        if place not in self.layers:
+            raise ValueError(f"after: place is {place!r}; it wants one of {', '.join(self.layers)}")
+        if taken := self.layers.keys() & layers.keys():
+            raise ValueError(f"after: the net has a layer {', '.join(sorted(taken))} already")
+        grown: dict[str, Layer] = {}
+        for name, layer in self.layers.items():
+            grown |= {name: layer} | (layers if name == place else {})
+        return type(self)(**grown)
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return self._chain(params, x, None)[:2]
+
+    def train(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
+    ) -> tuple[Array, LayerBackward, Params]:
+        return self._chain(params, x, rng)
+
+    def _chain(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
+    ) -> tuple[Array, LayerBackward, Params]:
+        self._check(params)
+        backwards: list[LayerBackward] = []
+        after: Params = {}
+        for name in self.layers:
+            x, layer_backward, own = self._run(name, params, x, rng)
+            backwards.append(layer_backward)
+            after |= own
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            grads: Params = {}
+            for layer_backward in reversed(backwards):
+                dy, layer_grads = layer_backward(dy)
+                grads |= layer_grads
+            return dy, {key: grads[key] for key in params if key in grads}
+
+        return x, backward, after
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        self._check(params)
+        for name in self.layers:
+            x = yield from self._walk(name, params, x)
+        return x
+
+
+class Both(_Named):
+    """Two layers on the same input, and an operation that merges what they give.
+
+        y = merge(left(x), right(x))
+
+    ``x`` feeds both, so its two gradients add. ``merge`` is an operation with two arrays, such as
+    ``add`` or ``channel_scale``. The layers are named as they are passed:
+
+    Both(add, branch=Sequential(...), shortcut=Sequential())     # Sequential() is the identity
+
+    Raises TypeError unless there are two layers.
+    """
+
+    def __init__(self, merge: Callable[..., Any], **layers: Layer) -> None:
+        if len(layers) != 2:
+            raise TypeError(f"Both: there is {len(layers)} layer; it wants two, with names")
+        super().__init__(layers)
+        self.merge = merge
+
+    def _parts(self) -> list[str]:
+        return [getattr(self.merge, "__name__", repr(self.merge)), *super()._parts()]
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return self._merge(params, x, None)[:2]
+
+    def train(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
+    ) -> tuple[Array, LayerBackward, Params]:
+        return self._merge(params, x, rng)
+
+    def _merge(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
+    ) -> tuple[Array, LayerBackward, Params]:
+        self._check(params)
+        (left, back_left, after_left), (right, back_right, after_right) = (
+            self._run(name, params, x, rng) for name in self.layers
+        )
+        y, back_merge = run_op("Both: merge", self.merge, left, right)
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            dleft, dright = back_merge(dy)
+            dx, grads = back_left(dleft)
+            dx_right, grads_right = back_right(dright)
+            grads |= grads_right
+            return dx + dx_right, {key: grads[key] for key in params if key in grads}
+
+        return y, backward, after_left | after_right
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        self._check(params)
+        arrays = []
+        for name in self.layers:
+            arrays.append((yield from self._walk(name, params, x)))
+        y: Array = run_op("Both: merge", self.merge, *arrays)[0]
+        return y
+
+
+def residual(branch: Layer, shortcut: Layer | None = None) -> Both:
+    """Add what ``branch`` gives to its input, or to what ``shortcut`` makes of the input.
+
+    An SE block as the last layer of the branch makes it the SE-ResNet module of the paper's Fig. 3.
+    Without ``shortcut``, the branch must keep the shape of its input.
+    """
+    return Both(add, branch=branch, shortcut=Sequential() if shortcut is None else shortcut)
+
+
+@contextmanager
+def _in_layer(name: str) -> Iterator[None]:
+    """Put the name of the layer in front of what is said about its arguments."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"{name}: {error}").with_traceback(error.__traceback__) from None

@@ -1,0 +1,80 @@
+"""What every layer can do. A net is a layer, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from numpy_se.contract import Array
+
+Params: TypeAlias = dict[str, Array]
+LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]
+
+
+class Layer:
+    """A layer with nothing to learn, until it says more."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays in ``params`` that are trained."""
+        return ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The names of those that follow the batches of training, and have no gradient."""
+        return ()
+
+    @property
+    def whole_batch(self) -> bool:
+        """True if training wants all samples at once: they are mixed, or share their noise."""
+        return False
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        """Draw the parameters, as arrays of ``dtype`` (np.float32 or np.float64)."""
+        return {}
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        """Compute ``y, backward``; ``backward(dy)`` gives dx and the gradients of ``names``."""
+        raise NotImplementedError
+
+    def train(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
+    ) -> tuple[Array, LayerBackward, Params]:
+        """Compute ``y, backward, after`` in training.
+
+        ``after`` holds the statistics as they are after this batch.
+        """
+        return (*self(params, x), {})
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        """Go through the layers, one step after the other, and return ``y``."""
+        y, _ = self(params, x)
+        yield Step("", self, x, y)
+        return y
+
+    def counts(self, y: Array) -> dict[str, int]:
+        """Count parameters and operations, by the names of ``costs.Cost``.
+
+        ``y`` (1, ...) is the output for one sample. A layer with parameters must tell its own.
+        """
+        if self.names:
+            raise TypeError(f"{type(self).__name__} has parameters; it wants a method counts")
+        return {}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer at work: its name in the net, what came in and what went out, and its gates."""
+
+    name: str
+    layer: Layer
+    x: Array
+    y: Array
+    gates: Array | None = None
+
+    def below(self, name: str) -> Step:
+        """The same, in a net where the layer around it is called ``name``."""
+        return replace(self, name=f"{name}.{self.name}" if self.name else name)

@@ -1,0 +1,273 @@
+"""The layers: convolution, linear, batch norm, dropout, SE, and any operation as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from numpy_se.contract import Array, check_count, run_op
+from numpy_se.fused import squeeze_excite
+from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
+from numpy_se.ops import (
+    batch_norm,
+    batch_norm_inference,
+    channel_scale,
+    conv2d,
+    global_avg_pool,
+    linear,
+    sigmoid,
+)
+from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """``conv2d`` from ``channels`` to ``filters`` channels. Parameters: w, b.
+
+    With ``input_grad=False``, as the first layer on data, it gives None for dx and saves its time.
+    """
+
+    channels: int
+    filters: int
+    size: int = 3
+    stride: int = 1
+    padding: int = 1
+    bias: bool = True
+    input_grad: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "filters", "size", "stride"):
+            check_count("Conv2d", name, getattr(self, name), at_least=1)
+        check_count("Conv2d", "padding", self.padding, at_least=0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w", "b") if self.bias else ("w",)
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        shape = (self.filters, self.channels, self.size, self.size)
+        arrays: tuple[Array, ...] = _he_normal(rng, shape, dtype), np.zeros(self.filters, dtype)
+        return dict(zip(self.names, arrays, strict=False))
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        options = {"stride": self.stride, "padding": self.padding, "input_grad": self.input_grad}
+        return _apply(self, conv2d, params, x, **options)
+
+    def counts(self, y: Array) -> dict[str, int]:
+        weights = self.filters * self.channels * self.size**2
+        pixels = y[0, 0].size
+        return {"weights": weights, "biases": self.filters * self.bias, "macs": weights * pixels}
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """``linear`` from ``inputs`` to ``outputs`` entries. Parameters: w, b."""
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("Linear", "inputs", self.inputs, at_least=1)
+        check_count("Linear", "outputs", self.outputs, at_least=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w", "b") if self.bias else ("w",)
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        arrays: tuple[Array, ...] = (
+            _he_normal(rng, (self.outputs, self.inputs), dtype),
+            np.zeros(self.outputs, dtype),
+        )
+        return dict(zip(self.names, arrays, strict=False))
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return _apply(self, linear, params, x)
+
+    def counts(self, y: Array) -> dict[str, int]:
+        weights = self.inputs * self.outputs
+        return {"weights": weights, "biases": self.outputs * self.bias, "macs": weights}
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Batch norm of ``channels`` channels. Parameters: gamma, beta; statistics: mean, variance.
+
+    Training normalises by the batch (``batch_norm``), and moves the statistics:
+
+        mean     <- (1 - momentum) * mean     + momentum * m[c]
+        variance <- (1 - momentum) * variance + momentum * v[c] * M / (M - 1)
+
+    The second one is the unbiased variance of the M = N*H*W values of a channel. Evaluation
+    normalises by the statistics (``batch_norm_inference``). Both are as in PyTorch's BatchNorm2d.
+    """
+
+    channels: int
+    momentum: float = 0.1
+    eps: float = 1e-5
+    names = ("gamma", "beta")
+    statistics = ("mean", "variance")
+    whole_batch = True
+
+    def __post_init__(self) -> None:
+        check_count("BatchNorm", "channels", self.channels, at_least=1)
+        if not 0 < self.momentum <= 1:
+            wanted = "it wants more than 0, and at most 1"
+            raise ValueError(f"BatchNorm: momentum is {self.momentum}; {wanted}")
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        start = {"gamma": 1, "beta": 0, "mean": 0, "variance": 1}
+        return {key: np.full(self.channels, value, dtype) for key, value in start.items()}
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        arrays = (params[name] for name in (*self.names, *self.statistics))
+        y, op_backward = batch_norm_inference(x, *arrays, eps=self.eps)
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            dx, dgamma, dbeta, *_ = op_backward(dy)  # the statistics are not trained
+            return dx, {"gamma": dgamma, "beta": dbeta}
+
+        return y, backward
+
+    def train(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
+    ) -> tuple[Array, LayerBackward, Params]:
+        y, backward = _apply(self, batch_norm, params, x, eps=self.eps)
+        count = x[:, 0].size
+        batch = {"mean": x.mean(axis=(0, 2, 3)), "variance": x.var(axis=(0, 2, 3))}
+        batch["variance"] *= count / (count - 1)
+        share = x.dtype.type(self.momentum)
+        after = {key: (1 - share) * params[key] + share * value for key, value in batch.items()}
+        return y, backward, after
+
+    def counts(self, y: Array) -> dict[str, int]:
+        return {"norms": 2 * self.channels, "statistics": 2 * self.channels}
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, set a share ``rate`` of the entries to 0, at random, and scale the others.
+
+        y = x * mask / (1 - rate)        so that the mean of y is x
+        dx = dy * mask / (1 - rate)
+
+    In evaluation it is the identity. Source: Srivastava et al., JMLR 15 (2014), 1929-1958.
+    """
+
+    rate: float = 0.5
+    whole_batch = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"Dropout: rate is {self.rate}; it wants at least 0, and less than 1")
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return x.copy(), lambda dy: (dy.copy(), {})
+
+    def train(
+        self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
+    ) -> tuple[Array, LayerBackward, Params]:
+        keep = rng.random(x.shape, np.float32) >= self.rate
+        factor = keep / x.dtype.type(1 - self.rate)
+        return x * factor, lambda dy: (dy * factor, {}), {}
+
+
+@dataclass(frozen=True)
+class SqueezeExcite(Layer):
+    """``squeeze_excite`` on ``channels`` channels. Parameters: w1, w2, and with ``bias`` b1, b2.
+
+    The width of the bottleneck is ``reduced_width(channels, ratio, rule)``, which raises
+    ValueError when no hidden unit is left.
+    """
+
+    channels: int
+    ratio: float = 16
+    rule: WidthRule = "paper"
+    bias: bool = False
+    squeeze: UnaryOp = global_avg_pool
+    gate: UnaryOp = sigmoid
+
+    def __post_init__(self) -> None:
+        reduced_width(self.channels, self.ratio, self.rule)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("w1", "w2", "b1", "b2") if self.bias else ("w1", "w2")
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        width = reduced_width(self.channels, self.ratio, self.rule)
+        arrays: tuple[Array, ...] = (
+            _he_normal(rng, (width, self.channels), dtype),
+            _he_normal(rng, (self.channels, width), dtype),
+            np.zeros(width, dtype),
+            np.zeros(self.channels, dtype),
+        )
+        return dict(zip(self.names, arrays, strict=False))
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        return _apply(self, squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
+
+    def gates(self, params: Mapping[str, Array], x: Array) -> Array:
+        """Compute the gates s (N, C) that the layer gives to ``x`` (N, C, H, W)."""
+        return excitation(x, **params, squeeze=self.squeeze, gate=self.gate)[0]
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        gates = self.gates(params, x)
+        y, _ = channel_scale(x, gates)
+        yield Step("", self, x, y, gates)
+        return y
+
+    def counts(self, y: Array) -> dict[str, int]:
+        width = reduced_width(self.channels, self.ratio, self.rule)
+        weights = 2 * self.channels * width
+        return {
+            "se_weights": weights,
+            "se_biases": (width + self.channels) * self.bias,
+            "se_macs": weights,
+            "se_squeezes": y[0].size,
+            "se_scales": y[0].size,
+        }
+
+
+class Apply(Layer):
+    """A layer without parameters, such as ``Apply(max_pool2d, size=2)``: op(x, size=2)."""
+
+    def __init__(self, op: Callable[..., Any], **options: Any) -> None:
+        self.op: UnaryOp = partial(op, **options)
+        title = getattr(op, "__name__", repr(op))  # a partial has no name
+        self.title = ", ".join([title, *(f"{k}={v!r}" for k, v in options.items())])
+
+    def __repr__(self) -> str:
+        return f"Apply({self.title})"
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        y, op_backward = run_op("Apply: op", self.op, x)
+        return y, lambda dy: (op_backward(dy), {})
+
+
+def _apply(
+    layer: Layer, op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
+) -> tuple[Array, LayerBackward]:
+    """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
+    y, op_backward = op(x, *(params[name] for name in layer.names), **options)
+
+    def backward(dy: Array) -> tuple[Array, Params]:
+        dx, *dparams = op_backward(dy)
+        return dx, dict(zip(layer.names, dparams, strict=True))
+
+    return y, backward
+
+
+def _he_normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> Array:
+    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU.
+
+    The variance is 2 / fan_in. Source: He et al., arXiv 1502.01852, eq. 10.
+    """
+    fan_in = int(np.prod(shape[1:]))
+    weights: Array = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+    return weights.astype(dtype)

@@ -1,0 +1,115 @@
+"""The nets of the course: the tiny net, and SE-ResNet for small images."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from numpy_se.contract import check_count
+from numpy_se.nets.compose import Sequential, residual
+from numpy_se.nets.layer import Layer
+from numpy_se.nets.layers import Apply, BatchNorm, Conv2d, Linear, SqueezeExcite
+from numpy_se.ops import flatten, global_avg_pool, max_pool2d, relu
+
+Place: TypeAlias = Literal["standard", "pre", "post", "identity"]
+
+
+def tiny_net(ratio: float | None = 4, classes: int = 10, *, input_grad: bool = True) -> Sequential:
+    """Build a conv net for 28 x 28 digits: three stages of 16, 32 and 64 channels.
+
+    Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
+    classifies. With ``ratio=None`` the same net without SE. With ``input_grad=False`` it does not
+    compute the gradient of the images, which training has no use for: dx is None.
+    Raises ValueError when a stage has fewer channels than ``ratio``.
+    """
+    net = Sequential(
+        conv1=Conv2d(1, 16, input_grad=input_grad),  # (N, 16, 28, 28)
+        relu1=Apply(relu),
+        pool1=Apply(max_pool2d, size=2),  # (N, 16, 14, 14)
+        conv2=Conv2d(16, 32),  # (N, 32, 14, 14)
+        relu2=Apply(relu),
+        pool2=Apply(max_pool2d, size=2),  # (N, 32, 7, 7)
+        conv3=Conv2d(32, 64),  # (N, 64, 7, 7)
+        relu3=Apply(relu),
+        pool3=Apply(max_pool2d, size=2),  # (N, 64, 3, 3)
+        flatten=Apply(flatten),  # (N, 576)
+        classify=Linear(576, classes),  # (N, classes)
+    )
+    if ratio is not None:
+        net = net.after("relu1", se1=SqueezeExcite(16, ratio))
+        net = net.after("relu2", se2=SqueezeExcite(32, ratio))
+        net = net.after("relu3", se3=SqueezeExcite(64, ratio))
+    return net
+
+
+def se_resnet(
+    depth: int = 20,
+    ratio: float | None = 4,
+    width: int = 16,
+    *,
+    place: Place = "standard",
+    channels: int = 1,
+    classes: int = 10,
+    input_grad: bool = True,
+) -> Sequential:
+    """Build a residual net for 28 x 28 images with an SE block in every unit.
+
+    A 3x3 convolution, then three stages of ``width``, 2 ``width`` and 4 ``width`` channels on maps
+    of 28, 14 and 7 pixels, n units each: ``depth`` = 6n + 2 layers. A unit is
+
+        relu(branch(x) + shortcut(x)),    branch = conv, batch norm, relu, conv, batch norm, SE
+
+    The shortcut is the identity, and where the size changes, a 1x1 convolution with batch norm.
+    ``place`` puts the SE block of each unit as in the paper's Fig. 5: "standard" at the end of the
+    branch (Fig. 3), "pre" before the branch, "post" after the unit, "identity" on the shortcut.
+    With ``ratio=None`` there is none.
+
+    Raises ValueError for another depth or place, and when a stage has fewer channels than
+    ``ratio``.
+    Source: He et al., arXiv 1512.03385, sect. 4.2; Hu et al., arXiv 1709.01507, Fig. 3 and 5.
+    """
+    check_count("se_resnet", "depth", depth, at_least=8)
+    check_count("se_resnet", "width", width, at_least=1)
+    if depth % 6 != 2:
+        raise ValueError(f"se_resnet: depth is {depth}; it wants 8, 14, 20, ... (6n + 2)")
+    if place not in ("standard", "pre", "post", "identity"):
+        wanted = "it wants standard, pre, post or identity"
+        raise ValueError(f"se_resnet: place is {place!r}; {wanted}")
+    stem = Conv2d(channels, width, bias=False, input_grad=input_grad)
+    layers: dict[str, Layer] = {"conv": stem, "norm": BatchNorm(width), "relu": Apply(relu)}
+    before = width
+    for stage in range(3):
+        after = width * 2**stage
+        for number in range((depth - 2) // 6):
+            stride = 2 if stage and not number else 1
+            unit = _unit(before, after, stride, ratio, place)
+            layers[f"unit{stage + 1}_{number + 1}"] = unit
+            before = after
+    layers |= {"pool": Apply(global_avg_pool), "classify": Linear(before, classes)}
+    return Sequential(**layers)
+
+
+def _unit(before: int, after: int, stride: int, ratio: float | None, place: Place) -> Sequential:
+    """One residual unit, from ``before`` to ``after`` channels."""
+    branch: dict[str, Layer] = {
+        "conv1": Conv2d(before, after, stride=stride, bias=False),
+        "norm1": BatchNorm(after),
+        "relu": Apply(relu),
+        "conv2": Conv2d(after, after, bias=False),
+        "norm2": BatchNorm(after),
+    }
+    shortcut: dict[str, Layer] = {}
+    if stride > 1 or before != after:
+        conv = Conv2d(before, after, size=1, stride=stride, padding=0, bias=False)
+        shortcut = {"conv": conv, "norm": BatchNorm(after)}
+    end: dict[str, Layer] = {}
+    if ratio is not None:
+        se = {"se": SqueezeExcite(before if place == "pre" else after, ratio)}
+        branch = {
+            "standard": {**branch, **se},
+            "pre": {**se, **branch},
+        }.get(place, branch)
+        shortcut = {**shortcut, **se} if place == "identity" else shortcut
+        end = dict(se) if place == "post" else {}
+    return Sequential(
+        sum=residual(Sequential(**branch), Sequential(**shortcut)), relu=Apply(relu), **end
+    )
