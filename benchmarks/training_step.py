@@ -75,7 +75,7 @@ def prepare_numpy_se(problem: Problem, threads: int) -> Prepared:
 
     def run() -> Any:
         with workers(threads):
-            loss, grads, _ = loss_and_grads(net, params, x, labels)
+            loss, grads, _ = loss_and_grads(net, params, x, labels, rng)
         RULE.step(params, grads, state, LR)
         return loss, grads
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import numpy_se as se
 from numpy_se import costs
 from numpy_se.costs import BatchNorm, Conv, Cost, FullyConnected, SEBlock, count, without_se
-from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual, tiny_net
+from numpy_se.nets import Apply, Conv2d, Layer, Linear, Sequential, SqueezeExcite, residual, tiny_net
 
 # Parsed from the released Caffe files: parameters with SE, SE weights, SE biases, parameters
 # without SE, GMACs of convolutions and fully connected layers outside SE.
@@ -314,7 +314,7 @@ def test_what_is_refused(make: Any, error: type[Exception], message: str) -> Non
         make()
 
 
-class Shift:
+class Shift(Layer):
     """A layer with parameters of a kind that the package does not know."""
 
     names = ("b",)
@@ -328,5 +328,5 @@ class Shift:
 
 def test_a_layer_of_an_unknown_kind_is_named() -> None:
     net = Sequential(first=Linear(2, 3), shift=Shift())
-    with pytest.raises(TypeError, match="layer shift is a Shift with parameters"):
+    with pytest.raises(TypeError, match="Shift has parameters; it wants a method counts"):
         costs.count_net(net, (2,))

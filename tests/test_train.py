@@ -22,7 +22,7 @@ import numpy_se as se
 from numpy_se import data
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import class_means, class_range, class_separation, collect_gates
-from numpy_se.nets import tiny_net
+from numpy_se.nets import Layer, tiny_net
 from numpy_se.optim import Adam, one_cycle
 from numpy_se.parallel import workers
 from numpy_se.train import DivergedError, Options, State, initial_state, predict, train, training
@@ -102,7 +102,7 @@ def test_gradients_of_the_parts_sum_to_those_of_the_batch(
     loss, backward_loss = se.softmax_cross_entropy(logits, labels)
     _, grads = backward(backward_loss(1.0))
     with mock.patch("numpy_se.train.loop.MICROBATCH", microbatch), workers(count):
-        loss_of_parts, grads_of_parts, _ = loss_and_grads(net, params, x, labels)
+        loss_of_parts, grads_of_parts, _ = loss_and_grads(net, params, x, labels, rng)
     assert loss_of_parts == pytest.approx(loss, rel=1e-12)
     assert list(grads_of_parts) == list(params)
     for name, grad in grads_of_parts.items():
@@ -374,7 +374,7 @@ def test_every_epoch_has_an_order_of_its_own_and_the_learning_rate_a_schedule(
             rates.append(lr)
             return super().step(params, grads, state, lr)
 
-    class Flat:
+    class Flat(Layer):
         """A net that is fast and has one parameter."""
 
         names = ("w",)

@@ -55,9 +55,10 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 # - *SE on the shortcut* (Table 14) scales the skip path in place of the branch F:
 #   :math:`y = F(x) + \mathrm{SE}(x)`.
 #
-# The layer ``Both`` serves both. It merges what two layers make of x, by a product or by a sum. As x
-# is used twice, its gradient is the sum over both paths. ``residual`` is the sum with x itself. The
-# product is an operation of our own. (``op`` checks the shapes: here, any two that are equal.)
+# The layer ``Both`` serves both. It merges what two layers make of x, by a product or by a sum. As
+# x is used twice, its gradient is the sum over both paths. ``residual`` is the sum with x itself, or
+# with what another layer makes of x. The product is an operation of our own. (``op`` checks the
+# shapes: here, any two that are equal.)
 
 
 @op("..., ... -> ...")

@@ -16,7 +16,7 @@ models.py    the tiny net, and SE-ResNet
 from numpy_se.nets.compose import Both, Sequential, residual
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
 from numpy_se.nets.layers import Apply, BatchNorm, Conv2d, Dropout, Linear, SqueezeExcite
-from numpy_se.nets.models import Place, se_resnet, tiny_net
+from numpy_se.nets.models import se_resnet, tiny_net
 
 __all__ = [
     "Apply",
@@ -28,7 +28,6 @@ __all__ = [
     "LayerBackward",
     "Linear",
     "Params",
-    "Place",
     "Sequential",
     "SqueezeExcite",
     "Step",

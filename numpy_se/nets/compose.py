@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class _Named(Layer):
             if "." in name:
                 raise ValueError(f"{title}: a layer is named {name!r}; names want no dot")
             if not isinstance(layer, Layer):
-                what = "Apply(op)" if callable(layer) else "a layer"
+                what = "Apply(op)" if isfunction(layer) else "a Layer"
                 raise TypeError(f"{title}: {name} is a {type(layer).__name__}; it wants {what}")
         self.layers = layers
 

@@ -13,16 +13,27 @@ from numpy_se.ops import flatten, global_avg_pool, max_pool2d, relu
 Place: TypeAlias = Literal["standard", "pre", "post", "identity"]
 
 
-def tiny_net(ratio: float | None = 4, classes: int = 10, *, input_grad: bool = True) -> Sequential:
-    """Build a conv net for 28 x 28 digits: three stages of 16, 32 and 64 channels.
+def tiny_net(
+    ratio: float | None = 4,
+    classes: int = 10,
+    shape: tuple[int, int, int] = (1, 28, 28),
+    *,
+    input_grad: bool = True,
+) -> Sequential:
+    """Build a conv net for small images (C, H, W): three stages of 16, 32 and 64 channels.
 
     Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
     classifies. With ``ratio=None`` the same net without SE. With ``input_grad=False`` it does not
     compute the gradient of the images, which training has no use for: dx is None.
-    Raises ValueError when a stage has fewer channels than ``ratio``.
+    Raises ValueError when a stage has fewer channels than ``ratio``, and for images of fewer than
+    8 x 8 pixels.
     """
-    net = Sequential(
-        conv1=Conv2d(1, 16, input_grad=input_grad),  # (N, 16, 28, 28)
+    channels, height, width = shape
+    if min(height, width) < 8:
+        raise ValueError(f"tiny_net: shape is {shape}; it wants at least 8 x 8 pixels")
+    pixels = (height // 8) * (width // 8)  # after three poolings
+    net = Sequential(  # the shapes are those of (1, 28, 28)
+        conv1=Conv2d(channels, 16, input_grad=input_grad),  # (N, 16, 28, 28)
         relu1=Apply(relu),
         pool1=Apply(max_pool2d, size=2),  # (N, 16, 14, 14)
         conv2=Conv2d(16, 32),  # (N, 32, 14, 14)
@@ -32,7 +43,7 @@ def tiny_net(ratio: float | None = 4, classes: int = 10, *, input_grad: bool = T
         relu3=Apply(relu),
         pool3=Apply(max_pool2d, size=2),  # (N, 64, 3, 3)
         flatten=Apply(flatten),  # (N, 576)
-        classify=Linear(576, classes),  # (N, classes)
+        classify=Linear(64 * pixels, classes),  # (N, classes)
     )
     if ratio is not None:
         net = net.after("relu1", se1=SqueezeExcite(16, ratio))

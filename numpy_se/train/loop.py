@@ -80,7 +80,7 @@ def loss_and_grads(
     params: Mapping[str, Array],
     x: Array,
     labels: IntArray,
-    rng: np.random.Generator | None = None,
+    rng: np.random.Generator,
 ) -> tuple[float, Params, Params]:
     """Compute the mean loss of a batch in training, its gradients, and the statistics after it.
 
@@ -90,9 +90,8 @@ def loss_and_grads(
     order of the parts. A net that wants whole batches gets them in one part, and the workers share
     the work inside its operations.
 
-    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net, by default from seed 0.
+    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net.
     """
-    rng = rng or np.random.default_rng(0)
     after: Params = {}
 
     def share(part: slice) -> list[Array]:
