@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 import numpy_se as se
 from numpy_se import costs
 from numpy_se.costs import BatchNorm, Conv, Cost, FullyConnected, SEBlock, count, without_se
-from numpy_se.nets import Apply, Conv2d, Layer, Linear, Sequential, SqueezeExcite, residual, tiny_net
+from numpy_se.nets import (
+    Apply,
+    Conv2d,
+    Layer,
+    Linear,
+    Sequential,
+    SqueezeExcite,
+    residual,
+    tiny_net,
+)
 
 # Parsed from the released Caffe files: parameters with SE, SE weights, SE biases, parameters
 # without SE, GMACs of convolutions and fully connected layers outside SE.

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 import numpy_se as se
-from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual, tiny_net
+from numpy_se.checker import from_layer
+from numpy_se.nets import (
+    Apply,
+    Conv2d,
+    Linear,
+    Sequential,
+    SqueezeExcite,
+    residual,
+    se_resnet,
+    tiny_net,
+)
 
 
 def count(params: Any) -> int:
@@ -169,3 +179,75 @@ def test_missing_and_unknown_parameters_are_named() -> None:
             call({"fc.w": params["fc.w"]}, np.ones((1, 3)))
     with pytest.raises(ValueError, match=r"has fd\.w, which it must not; it wants fc\.w, fc\.b"):
         net(params | {"fd.w": np.ones(1)}, np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("ratio", [4, None])
+@pytest.mark.parametrize("depth", [8, 14, 20])
+def test_se_resnet_has_the_layers_that_its_depth_says(depth: int, ratio: Any) -> None:
+    """Weights of two papers: 6n + 2 layers with weights, 2 C^2 / r for each block, projections."""
+    net, units = se_resnet(depth, ratio), (depth - 2) // 6
+    params = net.init(np.random.default_rng(0))
+    layers = [key for key in params if key.endswith(".w") and "shortcut" not in key]
+    assert len(layers) == depth
+    blocks = sum(a.size for key, a in params.items() if ".se." in key)
+    assert blocks == (units * sum(2 * c * c // 4 for c in (16, 32, 64)) if ratio else 0)
+    projections = [a.shape for key, a in params.items() if key.endswith("shortcut.conv.w")]
+    assert projections == [(32, 16, 1, 1), (64, 32, 1, 1)]
+    x = np.random.default_rng(1).standard_normal((2, 1, 28, 28), np.float32)
+    steps = {step.name: step for step in net.walk(params, x)}
+    for stage, shape in enumerate([(16, 28, 28), (32, 14, 14), (64, 7, 7)], start=1):
+        assert steps[f"unit{stage}_{units}.relu"].y.shape == (2, *shape)
+    assert steps["classify"].y.shape == (2, 10)
+
+
+@pytest.mark.parametrize("place", ["standard", "pre", "post", "identity"])
+def test_the_block_stands_where_its_place_says(place: Any) -> None:
+    net = se_resnet(8, 4, place=place)
+    params = net.init(np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((2, 1, 28, 28), np.float32)
+    order = [step.name.removeprefix("unit2_1.") for step in net.walk(params, x)]
+    before, after = {
+        "standard": ("sum.branch.norm2", "sum.shortcut.conv"),
+        "pre": ("unit1_1.relu", "sum.branch.conv1"),
+        "post": ("relu", "unit3_1.sum.branch.conv1"),
+        "identity": ("sum.shortcut.norm", "relu"),
+    }[place]
+    at = next(i for i, name in enumerate(order) if name.endswith("se") and "unit" not in name)
+    assert (order[at - 1], order[at + 1]) == (before, after)
+    assert len(net.gates(params, x)) == 3
+
+
+@pytest.mark.parametrize("train", [None, 5], ids=["evaluation", "training"])
+def test_gradients_of_the_whole_se_resnet(train: Any) -> None:
+    rng = np.random.default_rng(3)
+    net = se_resnet(8, 2, 2, channels=2, classes=3)
+    params = {
+        key: a + rng.uniform(0.1, 0.6, a.shape) if a.ndim == 1 else a
+        for key, a in net.init(rng, np.float64).items()
+    }
+    op, trained = from_layer(net, params, train), [params[name] for name in net.names]
+    report = se.gradcheck(op, rng.standard_normal((2, 2, 6, 5)), *trained)
+    assert report.ok, report
+    assert len(report.states) == 1 + len(net.names)
+
+
+def test_the_tiny_net_takes_the_shape_of_its_images() -> None:
+    net = tiny_net(4, 5, (3, 17, 26))
+    params = net.init(np.random.default_rng(0))
+    assert net(params, np.ones((2, 3, 17, 26), np.float32))[0].shape == (2, 5)
+    with pytest.raises(ValueError, match=r"shape is \(3, 7, 26\); it wants at least 8 x 8 pixels"):
+        tiny_net(4, 5, (3, 7, 26))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"depth": 10}, r"depth is 10; it wants 8, 14, 20, \.\.\. \(6n \+ 2\)"),
+        ({"depth": 2}, "depth is 2"),
+        ({"place": "before"}, "place is 'before'; it wants standard, pre, post or identity"),
+        ({"ratio": 32}, "16 channels at ratio 32 leave no hidden unit"),
+    ],
+)
+def test_an_se_resnet_that_cannot_be_is_refused(settings: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        se_resnet(**settings)

@@ -1,0 +1,234 @@
+"""Layers with statistics and noise, in training and in evaluation; layers side by side."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import seeds
+
+import numpy_se as se
+from numpy_se.checker import from_layer
+from numpy_se.nets import (
+    Apply,
+    BatchNorm,
+    Both,
+    Conv2d,
+    Dropout,
+    Layer,
+    Linear,
+    Sequential,
+    SqueezeExcite,
+    residual,
+)
+
+maps = st.tuples(*(st.integers(low, 5) for low in (2, 1, 1, 2)))  # (N, C, H, W)
+modes = pytest.mark.parametrize("train", [None, 3], ids=["evaluation", "training"])
+
+
+def drawn(layer: Layer, rng: np.random.Generator) -> Any:
+    """Parameters of ``layer`` none of which is 0 or 1, as after some training."""
+    params = layer.init(rng, np.float64)
+    return {
+        key: a + rng.uniform(0.2, 0.9, a.shape) if a.ndim == 1 else a for key, a in params.items()
+    }
+
+
+def layers_on(channels: int) -> dict[str, Layer]:
+    """One layer of every kind that keeps the number of channels, and some in others."""
+    return {
+        "conv": Conv2d(channels, channels, bias=False),
+        "norm": BatchNorm(channels),
+        "dropout": Dropout(0.4),
+        "se": SqueezeExcite(channels, ratio=1, bias=True),
+        "apply": Apply(se.silu),
+        "residual": residual(Sequential(norm=BatchNorm(channels), noise=Dropout(0.3))),
+        "both": Both(se.add, left=BatchNorm(channels), right=Conv2d(channels, channels)),
+    }
+
+
+@modes
+@pytest.mark.parametrize("kind", layers_on(1))
+@given(shape=maps, seed=seeds)
+def test_gradients_of_every_layer(kind: str, train: Any, shape: Any, seed: int) -> None:
+    layer, rng = layers_on(shape[1])[kind], np.random.default_rng(seed)
+    params = drawn(layer, rng)
+    op = from_layer(layer, params, train)
+    trained = [params[name] for name in layer.names]
+    report = se.gradcheck(op, rng.standard_normal(shape), *trained, seed=seed % 1000)
+    assume(report.influence)  # dropout may let nothing through
+    assert report.ok, report
+    assert len(report.states) == 1 + len(layer.names)
+
+
+@given(shape=maps, seed=seeds)
+def test_training_and_evaluation_agree_where_nothing_is_random(shape: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = Sequential(conv=Conv2d(shape[1], 3), relu=Apply(se.relu), se=SqueezeExcite(3, 1))
+    params, x = layer.init(rng, np.float64), rng.standard_normal(shape)
+    y, _, after = layer.train(params, x, rng)
+    np.testing.assert_array_equal(y, layer(params, x)[0])
+    assert after == {}
+    assert not layer.whole_batch
+
+
+@given(shape=maps, seed=seeds, momentum=st.floats(0.01, 1), steps=st.integers(1, 4))
+def test_statistics_follow_the_batches(shape: Any, seed: int, momentum: float, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = BatchNorm(shape[1], momentum=momentum)
+    params = layer.init(rng, np.float64)
+    want_mean, want_variance = np.zeros(shape[1]), np.ones(shape[1])
+    for _ in range(steps):
+        x = rng.normal(3, 2, shape)
+        before = {key: a.copy() for key, a in params.items()}
+        y, _, after = layer.train(params, x, rng)
+        values = x.transpose(1, 0, 2, 3).reshape(shape[1], -1)
+        want_mean = (1 - momentum) * want_mean + momentum * values.mean(axis=1)
+        want_variance = (1 - momentum) * want_variance + momentum * values.var(axis=1, ddof=1)
+        np.testing.assert_array_equal(y, se.batch_norm(x, params["gamma"], params["beta"])[0])
+        assert all((params[key] == a).all() for key, a in before.items())  # nothing is changed
+        params |= after
+    np.testing.assert_allclose(params["mean"], want_mean, rtol=1e-12)
+    np.testing.assert_allclose(params["variance"], want_variance, rtol=1e-12)
+    want = (x - want_mean[:, None, None]) / np.sqrt(want_variance + 1e-5)[:, None, None]
+    np.testing.assert_allclose(layer(params, x)[0], want, rtol=1e-10, atol=1e-10)
+
+
+@given(shape=maps, seed=seeds, rate=st.floats(0, 0.99))
+def test_dropout(shape: Any, seed: int, rate: float) -> None:
+    layer, x = Dropout(rate), np.random.default_rng(seed).uniform(1, 2, shape)
+    y, backward, after = layer.train({}, x, np.random.default_rng(7))
+    again, _, _ = layer.train({}, x, np.random.default_rng(7))
+    np.testing.assert_array_equal(y, again)
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], x[kept] / (1 - rate), rtol=1e-12)
+    dy = np.random.default_rng(seed + 1).standard_normal(shape)
+    np.testing.assert_allclose(backward(dy)[0], np.where(kept, dy / (1 - rate), 0), rtol=1e-12)
+    assert after == {}
+    y, backward = layer({}, x)
+    np.testing.assert_array_equal(y, x)
+    np.testing.assert_array_equal(backward(dy)[0], dy)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
+def test_dropout_keeps_the_mean(rate: float) -> None:
+    y, _, _ = Dropout(rate).train({}, np.ones((100, 10, 10, 10)), np.random.default_rng(0))
+    assert (y == 0).mean() == pytest.approx(rate, abs=0.01)
+    assert y.mean() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", layers_on(1))
+def test_every_layer_keeps_the_dtype_in_training(kind: str, dtype: Any) -> None:
+    layer, rng = layers_on(4)[kind], np.random.default_rng(0)
+    params = layer.init(rng, dtype)
+    y, backward, after = layer.train(params, rng.standard_normal((2, 4, 5, 3)).astype(dtype), rng)
+    dx, grads = backward(np.ones_like(y))
+    arrays = {"y": y, "dx": dx, **grads, **after}
+    assert {key: a.dtype for key, a in arrays.items()} == dict.fromkeys(arrays, np.dtype(dtype))
+    assert set(grads) == set(layer.names)
+    assert set(after) == set(layer.statistics)
+    assert set(params) == {*layer.names, *layer.statistics}
+
+
+def test_a_net_knows_the_statistics_of_its_layers() -> None:
+    net = Sequential(
+        stem=Conv2d(1, 4),
+        unit=residual(Sequential(norm=BatchNorm(4), se=SqueezeExcite(4, 2)), Conv2d(4, 4)),
+        pool=Apply(se.global_avg_pool),
+        drop=Dropout(0.2),
+        last=Linear(4, 3),
+    )
+    assert net.statistics == ("unit.branch.norm.mean", "unit.branch.norm.variance")
+    assert net.whole_batch
+    rng = np.random.default_rng(0)
+    params = net.init(rng, np.float64)
+    assert set(params) == {*net.names, *net.statistics}
+    y, backward, after = net.train(params, rng.standard_normal((3, 1, 5, 4)), rng)
+    assert set(after) == set(net.statistics)
+    assert set(backward(np.ones_like(y))[1]) == set(net.names)
+
+
+def test_both_merges_two_layers_by_any_operation() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 4, 5))
+    gates = Sequential(pool=Apply(se.global_avg_pool), gate=Apply(se.sigmoid))
+    layer = Both(se.channel_scale, x=Sequential(), gates=gates)
+    want = x * se.sigmoid(x.mean(axis=(2, 3)))[0][:, :, None, None]
+    np.testing.assert_allclose(layer({}, x)[0], want, rtol=1e-12)
+    assert repr(layer).startswith("Both(\n    channel_scale,\n    x=Sequential(")
+    for layers in ({}, {"a": Sequential()}, dict.fromkeys("abc", Sequential())):
+        with pytest.raises(TypeError, match=r"layers?; it wants two, with names"):
+            Both(se.add, **layers)
+
+
+class Counted(Layer):
+    """A layer that counts how often it runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        self.runs += 1
+        return x + 1, lambda dy: (dy.copy(), {})
+
+
+def test_gates_of_any_depth_are_found_and_nothing_runs_twice() -> None:
+    count = Counted()
+    inner = Sequential(count=count, se=SqueezeExcite(3, 1))
+    unit = residual(Sequential(inner=inner), shortcut=SqueezeExcite(3, 3))
+    net = Sequential(first=SqueezeExcite(3, 1), unit=Sequential(sum=unit, end=SqueezeExcite(3, 1)))
+    rng = np.random.default_rng(0)
+    params, x = net.init(rng, np.float64), rng.standard_normal((4, 3, 5, 2))
+    gates = net.gates(params, x)
+    names = ["first", "unit.sum.branch.inner.se", "unit.sum.shortcut", "unit.end"]
+    assert list(gates) == names
+    assert count.runs == 1
+    steps = {step.name: step for step in net.walk(params, x)}
+    for name in names:
+        step = steps[name]
+        np.testing.assert_allclose(step.y, step.x * gates[name][:, :, None, None], rtol=1e-12)
+    np.testing.assert_allclose(steps["unit.end"].y, net(params, x)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("run", ["evaluation", "training", "walk"])
+def test_errors_name_the_layer(run: str) -> None:
+    unit = Sequential(sum=residual(Sequential(se2=SqueezeExcite(4, 2))))
+    net = Sequential(conv=Conv2d(1, 4), unit=unit)
+    params = net.init(np.random.default_rng(0))
+    params["unit.sum.branch.se2.w1"] = np.ones((2, 5), np.float32)
+    x = np.ones((2, 1, 6, 5), np.float32)
+    runs: dict[str, Any] = {
+        "evaluation": lambda: net(params, x),
+        "training": lambda: net.train(params, x, np.random.default_rng(0)),
+        "walk": lambda: list(net.walk(params, x)),
+    }
+    with pytest.raises(ValueError, match=r"^unit: sum: branch: se2: .*w1 has shape \(2, 5\)"):
+        runs[run]()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Dropout(1), ValueError, "Dropout: rate is 1; it wants at least 0, and less"),
+        (lambda: Dropout(-0.1), ValueError, "Dropout: rate is -0.1"),
+        (lambda: BatchNorm(0), ValueError, "BatchNorm: channels is 0"),
+        (lambda: BatchNorm(3, momentum=0), ValueError, "BatchNorm: momentum is 0"),
+        (lambda: Conv2d(0, 3), ValueError, "Conv2d: channels is 0"),
+        (lambda: Linear(3, 2.5), TypeError, "Linear: outputs is 2.5"),
+        (lambda: Sequential(f=se.relu), TypeError, r"f is a function; it wants Apply\(op\)"),
+        (lambda: Sequential(f=3), TypeError, "f is a int; it wants a Layer"),
+        (lambda: residual(se.relu), TypeError, r"branch is a function; it wants Apply\(op\)"),
+        (lambda: Sequential(a=Linear(2, 3)).init(0), TypeError, "rng is 0; it wants a generator"),
+    ],
+)
+def test_bad_settings_are_refused(make: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_arguments_that_are_swapped_are_told() -> None:
+    net = Sequential(a=Linear(2, 3))
+    with pytest.raises(TypeError, match=r"params is a ndarray; it wants a dict: net\(params, x\)"):
+        net(np.ones((1, 2)), net.init(np.random.default_rng(0)))  # type: ignore[arg-type]

@@ -1,0 +1,143 @@
+"""Layers with statistics and the whole SE-ResNet beside the same in PyTorch, in float64."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+import numpy_se as se
+from numpy_se.nets import BatchNorm, Conv2d, Sequential, se_resnet
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+NAMES = {
+    "conv.w": "conv.weight",
+    "conv.b": "conv.bias",
+    "norm.gamma": "norm.weight",
+    "norm.beta": "norm.bias",
+    "norm.mean": "norm.running_mean",
+    "norm.variance": "norm.running_var",
+}
+
+
+@given(
+    shape=st.tuples(*(st.integers(low, 5) for low in (2, 1, 1, 2))),
+    seed=seeds,
+    momentum=st.floats(0.01, 1),
+)
+def test_batch_norm_in_both_modes(shape: Any, seed: int, momentum: float) -> None:
+    rng = np.random.default_rng(seed)
+    ours = BatchNorm(shape[1], momentum=momentum)
+    theirs = torch.nn.BatchNorm2d(shape[1], momentum=momentum, dtype=torch.float64)
+    params = ours.init(rng, np.float64)
+    for name, tensor in (("gamma", theirs.weight), ("beta", theirs.bias)):
+        params[name] = rng.standard_normal(shape[1])
+        tensor.data = torch.tensor(params[name])
+    for training in (True, True, False):
+        theirs.train(training)
+        x, dy = rng.normal(2, 3, shape), rng.standard_normal(shape)
+        tensor = torch.tensor(x, requires_grad=True)
+        want = theirs(tensor)
+        wanted = torch.autograd.grad(want, [tensor, *theirs.parameters()], torch.tensor(dy))
+        y, backward, after = ours.train(params, x, rng) if training else (*ours(params, x), {})
+        params |= after
+        dx, grads = backward(dy)
+        close(y, want)
+        for grad, want in zip((dx, grads["gamma"], grads["beta"]), wanted, strict=True):
+            close(grad, want)
+        close(params["mean"], theirs.running_mean)
+        close(params["variance"], theirs.running_var)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize(
+    ("depth", "ratio", "place"),
+    [
+        (8, 4, "standard"),
+        (14, 2, "standard"),
+        (8, None, "standard"),
+        (8, 4, "pre"),
+        (8, 4, "post"),
+        (8, 4, "identity"),
+    ],
+)
+def test_a_whole_se_resnet(depth: int, ratio: Any, place: Any, training: bool) -> None:
+    rng = np.random.default_rng(depth)
+    net = se_resnet(depth, ratio, 4, place=place, channels=2, classes=3)
+    params = {
+        key: a + rng.uniform(0.1, 0.6, a.shape) if a.ndim == 1 else a
+        for key, a in net.init(rng, np.float64).items()
+    }
+    x, labels = rng.standard_normal((4, 2, 13, 10)), rng.integers(0, 3, 4)
+    tensors = {key: torch.tensor(a) for key, a in params.items()}
+    images = torch.tensor(x, requires_grad=True)
+    trained = [tensors[name].requires_grad_() for name in net.names]
+    want = written_in_torch(tensors, images, depth, place, ratio is not None, training)
+    want_loss = F.cross_entropy(want, torch.tensor(labels))
+    wanted = torch.autograd.grad(want_loss, [images, *trained])
+
+    y, backward, after = net.train(params, x, rng) if training else (*net(params, x), {})
+    loss, backward_loss = se.softmax_cross_entropy(y, labels)
+    dx, grads = backward(backward_loss(1.0))
+    close(y, want)
+    assert loss == pytest.approx(want_loss.item(), rel=1e-10)
+    close(dx, wanted[0])
+    for name, want in zip(net.names, wanted[1:], strict=True):
+        close(grads[name], want)
+    assert set(after) == set(net.statistics if training else ())
+    for name, value in after.items():
+        close(value, tensors[name])
+
+
+def written_in_torch(p: Any, x: Any, depth: int, place: str, with_se: bool, training: bool) -> Any:
+    """SE-ResNet from its papers, on the arrays of ``p``; the statistics are updated in place."""
+
+    def conv(name: str, x: Any, stride: int = 1) -> Any:
+        return F.conv2d(x, p[f"{name}.w"], stride=stride, padding=p[f"{name}.w"].shape[2] // 2)
+
+    def norm(name: str, x: Any) -> Any:
+        keys = ("mean", "variance", "gamma", "beta")
+        return F.batch_norm(x, *(p[f"{name}.{key}"] for key in keys), training=training)
+
+    def se_block(name: str, x: Any) -> Any:
+        hidden = F.relu(x.mean(dim=(2, 3)) @ p[f"{name}.w1"].T)
+        return x * torch.sigmoid(hidden @ p[f"{name}.w2"].T)[:, :, None, None]
+
+    x = F.relu(norm("norm", conv("conv", x)))
+    for stage in (1, 2, 3):
+        for number in range(1, (depth - 2) // 6 + 1):
+            unit, stride = f"unit{stage}_{number}", 2 if stage > 1 and number == 1 else 1
+            branch, shortcut = f"{unit}.sum.branch", f"{unit}.sum.shortcut"
+            a = se_block(f"{branch}.se", x) if with_se and place == "pre" else x
+            a = F.relu(norm(f"{branch}.norm1", conv(f"{branch}.conv1", a, stride)))
+            a = norm(f"{branch}.norm2", conv(f"{branch}.conv2", a))
+            if with_se and place == "standard":
+                a = se_block(f"{branch}.se", a)
+            b = x
+            if stride == 2:
+                b = norm(f"{shortcut}.norm", conv(f"{shortcut}.conv", b, stride))
+            if with_se and place == "identity":
+                b = se_block(f"{shortcut}.se", b)
+            x = F.relu(a + b)
+            if with_se and place == "post":
+                x = se_block(f"{unit}.se", x)
+    return F.linear(x.mean(dim=(2, 3)), p["classify.w"], p["classify.b"])
+
+
+def close(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
+def test_weights_of_pytorch_go_into_a_net_by_name() -> None:
+    theirs = torch.nn.Sequential()
+    theirs.add_module("conv", torch.nn.Conv2d(1, 4, 3, padding=1))
+    theirs.add_module("norm", torch.nn.BatchNorm2d(4))
+    theirs.double().eval()
+    net = Sequential(conv=Conv2d(1, 4), norm=BatchNorm(4))
+    params = {ours: theirs.state_dict()[key].numpy() for ours, key in NAMES.items()}
+    x = np.random.default_rng(0).standard_normal((2, 1, 5, 6))
+    close(net(params, x)[0], theirs(torch.tensor(x)))
