@@ -72,10 +72,11 @@ def check(problem: Problem) -> Callable[[Any], float]:
 def prepare_numpy_se(problem: Problem, threads: int) -> Prepared:
     params, x, labels = arrays(problem)
     net, state = tiny_net(problem[1], input_grad=False), RULE.init(params)
+    noise = np.random.default_rng(0)  # the net draws none
 
     def run() -> Any:
         with workers(threads):
-            loss, grads, _ = loss_and_grads(net, params, x, labels, rng)
+            loss, grads, _ = loss_and_grads(net, params, x, labels, noise)
         RULE.step(params, grads, state, LR)
         return loss, grads
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +23,7 @@ import numpy_se as se
 from numpy_se import data
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import class_means, class_range, class_separation, collect_gates
-from numpy_se.nets import Layer, tiny_net
+from numpy_se.nets import Dropout, Layer, se_resnet, tiny_net
 from numpy_se.optim import Adam, one_cycle
 from numpy_se.parallel import workers
 from numpy_se.train import DivergedError, Options, State, initial_state, predict, train, training
@@ -37,6 +38,7 @@ from numpy_se.train.checkpoint import (
 from numpy_se.train.loop import RULE, loss_and_grads
 
 OPTIONS = Options(epochs=3, batch_size=16, lr=0.05, seed=3)
+RESNET = se_resnet(8, 2, 2).after("pool", noise=Dropout(0.2))
 
 
 @pytest.fixture
@@ -110,12 +112,41 @@ def test_gradients_of_the_parts_sum_to_those_of_the_batch(
         np.testing.assert_allclose(grad, grads[name], rtol=1e-10, atol=1e-12 * scale)
 
 
-def test_workers_change_a_run_by_rounding_only(digits: data.Digits) -> None:
+@pytest.mark.parametrize("net", [tiny_net(), RESNET], ids=["tiny", "resnet"])
+def test_workers_change_a_run_by_rounding_only(digits: data.Digits, net: Any) -> None:
     one, two = (
-        train(tiny_net(), digits, replace(OPTIONS, workers=count), progress=False)
-        for count in (1, 2)
+        train(net, digits, replace(OPTIONS, workers=count), progress=False) for count in (1, 2)
     )
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-3)
+
+
+def test_statistics_and_noise_belong_to_the_state(digits: data.Digits) -> None:
+    """A run with batch norm and dropout goes on from any step to the same bits."""
+    whole = train(RESNET, digits, OPTIONS, progress=False)
+    assert set(whole.params) == {*RESNET.names, *RESNET.statistics}
+    begin = initial_state(RESNET, digits, OPTIONS)
+    assert not any(name in key for name in RESNET.statistics for key in begin.rule_state)
+    *_, middle = islice(training(RESNET, digits, OPTIONS, RULE, begin), 5)
+    assert (middle.params["norm.mean"] != begin.params["norm.mean"]).all()
+    assert_same(train(RESNET, digits, OPTIONS, state=middle, progress=False), whole)
+    other = train(RESNET, digits, replace(OPTIONS, seed=1), state=begin, progress=False)
+    assert (other.losses != whole.losses).any()
+
+
+def test_a_net_that_wants_whole_batches_gets_them(digits: data.Digits) -> None:
+    params = RESNET.init(np.random.default_rng(0), np.float64)
+    x, labels = digits.inputs(digits.train_images, np.float64), digits.train_labels
+    logits, backward, after = RESNET.train(params, x, np.random.default_rng(3))
+    loss, backward_loss = se.softmax_cross_entropy(logits, labels)
+    with mock.patch("numpy_se.train.loop.MICROBATCH", 7), workers(2):
+        ours = loss_and_grads(RESNET, params, x, labels, np.random.default_rng(3))
+    assert ours[0] == pytest.approx(loss, rel=1e-12)
+    grads = backward(backward_loss(1.0))[1]
+    for got, wanted in ((ours[1], grads), (ours[2], after)):
+        assert got.keys() == wanted.keys()
+        for name, array in wanted.items():
+            scale = np.abs(array).max()
+            np.testing.assert_allclose(got[name], array, rtol=1e-10, atol=1e-12 * scale)
 
 
 def test_a_run_goes_on_with_another_number_of_workers(folder: Path, capsys: Any) -> None:
@@ -217,7 +248,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
 def test_without_se_there_are_no_gates_to_draw(folder: Path, capsys: Any) -> None:
     status, out = run("--no-se")
     assert status == 0
-    assert "MNIST: tiny net, without SE, 29,066 parameters\n" in capsys.readouterr().out
+    assert "MNIST: net tiny, without SE, 29,066 parameters\n" in capsys.readouterr().out
     with np.load(out / "params.npz") as params:
         assert not [key for key in params.files if key.startswith("se")]
     assert not (out / "gates.png").exists()

@@ -56,8 +56,8 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 #   :math:`y = F(x) + \mathrm{SE}(x)`.
 #
 # The layer ``Both`` serves both. It merges what two layers make of x, by a product or by a sum. As
-# x is used twice, its gradient is the sum over both paths. ``residual`` is the sum with x itself, or
-# with what another layer makes of x. The product is an operation of our own. (``op`` checks the
+# x is used twice, its gradient is the sum over both paths. ``residual`` is the sum with x itself,
+# or with what another layer makes of x. The product is an operation of our own. (``op`` checks the
 # shapes: here, any two that are equal.)
 
 

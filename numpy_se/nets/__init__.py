@@ -16,7 +16,7 @@ models.py    the tiny net, and SE-ResNet
 from numpy_se.nets.compose import Both, Sequential, residual
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
 from numpy_se.nets.layers import Apply, BatchNorm, Conv2d, Dropout, Linear, SqueezeExcite
-from numpy_se.nets.models import se_resnet, tiny_net
+from numpy_se.nets.models import named_net, se_resnet, tiny_net
 
 __all__ = [
     "Apply",
@@ -31,6 +31,7 @@ __all__ = [
     "Sequential",
     "SqueezeExcite",
     "Step",
+    "named_net",
     "residual",
     "se_resnet",
     "tiny_net",

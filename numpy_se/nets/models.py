@@ -99,6 +99,27 @@ def se_resnet(
     return Sequential(**layers)
 
 
+def named_net(
+    name: str,
+    ratio: float | None = 4,
+    classes: int = 10,
+    shape: tuple[int, int, int] = (1, 28, 28),
+    *,
+    input_grad: bool = True,
+) -> Sequential:
+    """Build the net that has a name: "tiny", or "resnet8", "resnet14", "resnet20" and so on.
+
+    Raises ValueError for another name, and what ``tiny_net`` and ``se_resnet`` raise.
+    """
+    if name == "tiny":
+        return tiny_net(ratio, classes, shape, input_grad=input_grad)
+    depth = name.removeprefix("resnet")
+    if depth == name or not depth.isdecimal():
+        raise ValueError(f"net is {name!r}; it wants tiny, resnet8, resnet14, resnet20, ...")
+    channels = shape[0]
+    return se_resnet(int(depth), ratio, channels=channels, classes=classes, input_grad=input_grad)
+
+
 def _unit(before: int, after: int, stride: int, ratio: float | None, place: Place) -> Sequential:
     """One residual unit, from ``before`` to ``after`` channels."""
     branch: dict[str, Layer] = {

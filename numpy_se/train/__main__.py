@@ -51,9 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m numpy_se.train",
-        description="Train a tiny conv net with SE blocks on handwritten digits.",
+        description="Train a small conv net with SE blocks on small images.",
         argument_default=argparse.SUPPRESS,
     )
+    parser.add_argument("--net", help="tiny, or a residual net: resnet8, resnet14, ... (tiny)")
     net = parser.add_mutually_exclusive_group()
     net.add_argument("--ratio", type=float, help="reduction ratio of the SE blocks (4)")
     net.add_argument(

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 import numpy_se
+from numpy_se.costs import Cost, count_net
 from numpy_se.data import Digits, load_mnist
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import collect_gates
-from numpy_se.nets import Sequential, tiny_net
+from numpy_se.nets import Sequential, named_net
 from numpy_se.train.checkpoint import (
     CheckpointError,
     State,
@@ -30,6 +31,7 @@ from numpy_se.train.loop import DEFAULT_OPTIONS, Options, initial_state
 
 DEFAULTS: Mapping[str, Any] = {
     **asdict(DEFAULT_OPTIONS),
+    "net": "tiny",
     "ratio": 4.0,
     "dataset": "mnist",
     "data": None,
@@ -56,11 +58,12 @@ class Run:
     @property
     def title(self) -> str:
         """The run in a few words: the data, the net and its size."""
-        ratio, params = self.settings["ratio"], self.state.params
-        se = sum(a.size for key, a in params.items() if key.startswith("se"))
-        size = f"{sum(a.size for a in params.values()):,} parameters"
+        net, ratio = self.settings["net"], self.settings["ratio"]
+        costs = count_net(self.net, self.digits.train_images.shape[1:])
+        cost = sum(costs.values(), Cost())
         kind = "without SE" if ratio is None else f"SE with ratio {ratio:g}"
-        return f"{self.digits.name}: tiny net, {kind}, {size}" + (f" ({se:,} in SE)" if se else "")
+        in_se = f" ({cost.se_parameters:,} in SE)" if cost.se_parameters else ""
+        return f"{self.digits.name}: net {net}, {kind}, {cost.parameters:,} parameters{in_se}"
 
     def save(self, state: State) -> None:
         """Write the checkpoint."""
@@ -148,7 +151,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
 
 def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
     options = Options(**{name: settings[name] for name in asdict(DEFAULT_OPTIONS)})
-    return tiny_net(settings["ratio"], input_grad=False), options
+    return named_net(settings["net"], settings["ratio"], input_grad=False), options
 
 
 def _as_option(name: str, value: Any) -> str:
