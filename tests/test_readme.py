@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 MODULES = (se, costs, figures, gates, nets)
-BLOCK, NET, TRAINED, CHECK, ECA = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCK, NET, TRAINED, RESNET, CHECK, ECA = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def run(code: str) -> dict[str, Any]:
@@ -41,6 +41,13 @@ def test_the_net_has_gates_and_gradients() -> None:
     assert names["gates"].shape == (8, 32)
     assert names["grads"].keys() == names["params"].keys()
     assert "se.w1" in names["grads"]
+
+
+def test_a_residual_net_is_trained_and_evaluated() -> None:
+    names = run(RESNET)
+    assert names["gates"].shape == (8, 64)
+    assert names["grads"].keys() == set(names["net"].names)
+    assert names["after"].keys() == set(names["net"].statistics)
 
 
 def test_a_trained_net_is_loaded(

@@ -117,7 +117,7 @@ def stage(channels, filters, se, place):
         "standard": residual(Sequential(conv=conv, se=se)),
         "before": residual(Sequential(se=se, conv=conv)),
         "after": residual(conv),
-        "shortcut": residual(conv, se),
+        "shortcut": residual(conv, Sequential(se=se)),
     }[place]
     layers = {
         "down": Conv2d(channels, filters, stride=2, input_grad=channels > 1),
