@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 MODULES = (se, costs, figures, gates, nets)
-BLOCK, NET, TRAINED, RESNET, CHECK, ECA = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCK, NET, TRAINED, RESNET, CHECK, ECA = re.findall(
+    r"```python\n(.*?)```", README, flags=re.DOTALL
+)
+TORCH, PROPERTY, CLASS = re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)
 
 
 def run(code: str) -> dict[str, Any]:
@@ -48,6 +52,19 @@ def test_a_residual_net_is_trained_and_evaluated() -> None:
     assert names["gates"].shape == (8, 64)
     assert names["grads"].keys() == set(names["net"].names)
     assert names["after"].keys() == set(names["net"].statistics)
+
+
+def test_weights_of_pytorch_are_taken_over() -> None:
+    class Tensor(np.ndarray):  # as much of PyTorch as the lines need
+        def numpy(self) -> Any:
+            return np.asarray(self)
+
+    keys = [f"bn1.{key}" for key in ("weight", "bias", "running_mean", "running_var")]
+    arrays = {key: np.full(2, i).view(Tensor) for i, key in enumerate(["conv1.weight", *keys])}
+    names: dict[str, Any] = {"params": {}, "torch_net": mock.Mock(state_dict=lambda: arrays)}
+    exec(TORCH, names)
+    want = {"conv.w": 0, "norm.gamma": 1, "norm.beta": 2, "norm.mean": 3, "norm.variance": 4}
+    assert {key: a[0] for key, a in names["params"].items()} == want
 
 
 def test_a_trained_net_is_loaded(
@@ -84,9 +101,7 @@ def test_a_block_of_ones_own_has_named_mistakes(capsys: Any) -> None:
 
 def test_the_property_test_of_two_lines_fails() -> None:
     names = run(CHECK)
-    line = re.search(r"```py\n(.*?)```", README, flags=re.DOTALL)
-    assert line
-    exec("from numpy_se.strategies import gradient_test\n" + line[1], names)
+    exec("from numpy_se.strategies import gradient_test\n" + PROPERTY, names)
     with pytest.raises(AssertionError, match=r"it is H\*W times too large"):
         names["test_mean_pool"]()
 
@@ -101,7 +116,7 @@ def test_the_files_of_a_class_are_checked(
     (tmp_path / "handed_in" / "ben.py").write_text(BLOCK.replace("relu(h)", "relu(2 * h)"))
     (tmp_path / "handed_in" / "cleo.py").write_text(BLOCK)
     monkeypatch.chdir(tmp_path)
-    run(re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)[1])
+    run(CLASS)
     anna, ben, cleo = capsys.readouterr().out.splitlines()
     assert anna.startswith("anna\twrong\tdx is wrong. Consistent with: the squeeze path is missing")
     assert ben.startswith("ben\twrong\ty is wrong")
