@@ -5,6 +5,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,16 @@ def test_a_sweep_goes_on_with_what_is_left(tmp_path: Path, capsys: Any) -> None:
     results = sweep(halve, jobs(1, 2, 3), tmp_path, second)
     assert second.seen == [{"number": 3}]
     assert results == {"half of 1": 0.5, "half of 2": 1.0, "half of 3": 1.5}
+
+
+def test_common_arguments_are_no_settings(tmp_path: Path) -> None:
+    def scaled(number: int, by: Any) -> float:
+        return float(by * number)
+
+    results = sweep(scaled, jobs(3), tmp_path, Here(), common={"by": np.float32(4)})
+    assert results == {"half of 3": 12.0}
+    kept = json.loads((tmp_path / "half of 3.json").read_text())
+    assert kept == {"settings": {"number": 3}, "result": 12.0}
 
 
 def test_a_failure_keeps_the_other_results(tmp_path: Path) -> None:

@@ -21,14 +21,17 @@ def sweep(
     folder: Path | str,
     executor: Executor,
     *,
+    common: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Give ``{name: function(**settings)}`` for all ``jobs``, a dict of settings by name.
+    """Give ``{name: function(**common, **settings)}`` for all ``jobs``, a dict of settings by name.
 
     The calls go through any ``concurrent.futures.Executor``: ``loky.get_reusable_executor()`` for
     processes on this machine, ``dask.distributed.Client(...).get_executor()`` for a cluster. Each
     result is written to ``folder``/<name>.json when it is there. So a sweep that was stopped goes
-    on with the jobs that are left. Settings and results are what JSON can hold. With ``progress``,
+    on with the jobs that are left. Settings and results are what JSON can hold. ``common`` are
+    arguments of all calls that need not be, such as a data set. A cluster gets them once for each
+    worker as ``common={"images": client.scatter(images, broadcast=True)}``. With ``progress``,
     shows a bar (needs tqdm).
 
     Raises SweepError where ``folder`` has a result of other settings under the name of a job, and
@@ -41,7 +44,7 @@ def sweep(
         if (path := folder / f"{name}.json").exists():
             results[name] = _load(path, settings)
     left = [name for name in jobs if name not in results]
-    running = {executor.submit(function, **jobs[name]): name for name in left}
+    running = {executor.submit(function, **common or {}, **jobs[name]): name for name in left}
     failed: dict[str, BaseException] = {}
     try:
         for future in (
