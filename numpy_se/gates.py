@@ -8,7 +8,8 @@ import numpy as np
 
 from numpy_se.contract import Array, IntArray
 from numpy_se.data import ByteArray, Digits
-from numpy_se.nets import Sequential
+from numpy_se.nets import Layer, LayerBackward, Sequential
+from numpy_se.ops import channel_scale
 
 
 def collect_gates(
@@ -24,6 +25,35 @@ def collect_gates(
         for i in range(0, len(images), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def replace_gates(net: Sequential, gates: Mapping[str, Array]) -> Sequential:
+    """Build the same net, whose blocks give ``gates`` in place of their own, by their names.
+
+    Gates (C,) hold for all images, and (N, C) for those of one batch. The parameters are those of
+    ``net``. What it answers tells what the net loses without the gates of its own. Raises
+    ValueError where the net has no such block.
+    """
+    for name, s in gates.items():
+        net = net.replace(name, _GivenGates(net.find(name).names, s))
+    return net
+
+
+class _GivenGates(Layer):
+    """Scale by given gates (C,) or (N, C). The arrays called ``names`` have no effect."""
+
+    def __init__(self, names: tuple[str, ...], gates: Array) -> None:
+        self._names, self.gates = names, gates
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        s = np.ascontiguousarray(np.broadcast_to(self.gates, x.shape[:2]), x.dtype)
+        y, back_scale = channel_scale(x, s)
+        nothing = {name: np.zeros_like(array) for name, array in params.items()}
+        return y, lambda dy: (back_scale(dy)[0], nothing)
 
 
 def class_means(gates: Array, labels: IntArray) -> Array:

@@ -10,6 +10,7 @@ from strategies import seeds
 
 import numpy_se as se
 from numpy_se.checker import from_layer
+from numpy_se.gates import replace_gates
 from numpy_se.nets import (
     Apply,
     BatchNorm,
@@ -190,6 +191,41 @@ def test_gates_of_any_depth_are_found_and_nothing_runs_twice() -> None:
         step = steps[name]
         np.testing.assert_allclose(step.y, step.x * gates[name][:, :, None, None], rtol=1e-12)
     np.testing.assert_allclose(steps["unit.end"].y, net(params, x)[0], rtol=1e-12)
+
+
+def test_a_layer_is_found_and_replaced_at_any_depth() -> None:
+    unit = residual(Sequential(norm=BatchNorm(3), se=SqueezeExcite(3, 1)))
+    net = Sequential(conv=Conv2d(2, 3), unit=Sequential(sum=unit, relu=Apply(se.relu)))
+    rng = np.random.default_rng(0)
+    params, x = net.init(rng, np.float64), rng.standard_normal((2, 2, 4, 5))
+    assert net.find("unit.sum.branch.se") == SqueezeExcite(3, 1)
+    other = net.replace("unit.sum.branch.se", SqueezeExcite(3, 1, gate=se.tanh))
+    assert net.find("unit.sum.branch.se") == SqueezeExcite(3, 1)
+    assert (other(params, x)[0] != net(params, x)[0]).any()
+    for name in ("norm", "unit.norm", "conv.w", "unit.sum.branch.se.w1", ""):
+        for call in (net.find, lambda name: net.replace(name, Sequential())):
+            with pytest.raises(ValueError, match=f"there is no layer .*{name.split('.')[-1]}"):
+                call(name)
+
+
+@given(seed=seeds)
+def test_gates_can_be_given(seed: int) -> None:
+    """A net with its own gates in place of its gates is the same net."""
+    rng = np.random.default_rng(seed)
+    branch = Sequential(conv=Conv2d(3, 3), se=SqueezeExcite(3, 1, bias=True))
+    net = Sequential(first=SqueezeExcite(3, 1), unit=residual(branch))
+    params, x = net.init(rng, np.float64), rng.standard_normal((4, 3, 5, 2))
+    gates, y = net.gates(params, x), net(params, x)[0]
+    same, backward = replace_gates(net, gates)(params, x)
+    np.testing.assert_allclose(same, y, rtol=1e-12)
+    _, grads = backward(np.ones_like(y))
+    assert grads.keys() == params.keys()
+    assert not any(grads[key].any() for key in params if "conv" not in key)
+    open_gates = replace_gates(net, {name: np.ones(3) for name in gates})
+    conv = se.conv2d(x, params["unit.branch.conv.w"], params["unit.branch.conv.b"], padding=1)[0]
+    np.testing.assert_allclose(open_gates(params, x)[0], x + conv, rtol=1e-12)
+    with pytest.raises(ValueError, match="there is no layer second"):
+        replace_gates(net, {"second": np.ones(3)})
 
 
 @pytest.mark.parametrize("run", ["evaluation", "training", "walk"])

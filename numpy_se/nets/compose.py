@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from inspect import isfunction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,6 +67,31 @@ class _Named(Layer):
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Compute the gates (N, C) of every gating layer, by its name, for a batch ``x``."""
         return {s.name: s.gates for s in self.walk(params, x) if s.gates is not None}
+
+    def find(self, name: str) -> Layer:
+        """Give the layer at a place, named as by ``walk``. Raises ValueError if there is none."""
+        place, _, below = name.partition(".")
+        layer = self.layers.get(place)
+        if isinstance(layer, _Named) and below:
+            return layer.find(below)
+        if layer is None or below:
+            there = ", ".join(self.layers)
+            raise ValueError(f"there is no layer {name}; the layers here are {there}")
+        return layer
+
+    def replace(self, name: str, layer: Layer) -> Self:
+        """Build the same net with another layer at a place, named as by ``walk``.
+
+        The other layer must take the arrays of the one that it replaces. Raises ValueError if
+        there is no such place.
+        """
+        self.find(name)
+        place, _, below = name.partition(".")
+        inner = self.layers[place]
+        replaced = copy(self)
+        new = inner.replace(below, layer) if below and isinstance(inner, _Named) else layer
+        replaced.layers = self.layers | {place: new}
+        return replaced
 
     def _check(self, params: Mapping[str, Array]) -> None:
         """Refuse parameters that are not those of the net."""
