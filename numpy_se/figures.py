@@ -80,7 +80,7 @@ def class_gates(
 
     On the left the mean gates as lines, after Fig. 6 of the paper. On the right the same minus the
     mean over the classes as a map, on one scale for all blocks. gates: for each block (N, C);
-    labels (N,); at most ten classes.
+    labels (N,). The lines are those of the first ten classes, which have a colour.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -107,7 +107,8 @@ def class_gates(
             )
             right.grid(visible=False)
             right.set_ylabel("class")
-            right.set_yticks(range(len(mean)), classes[: len(mean)], fontsize=7)
+            ticks = range(0, len(mean), 1 + len(mean) // 20)
+            right.set_yticks(ticks, [classes[k] for k in ticks], fontsize=7)
             right.xaxis.get_major_locator().set_params(integer=True)
             right.set_title(f"{name}: the class explains {100 * share:.0f} % of the variance")
         for panel in panels[-1]:

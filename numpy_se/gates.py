@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from numpy_se.contract import Array, IntArray
-from numpy_se.data import ByteArray, Digits
+from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, LayerBackward, Sequential
 from numpy_se.ops import channel_scale
 
@@ -15,14 +15,13 @@ from numpy_se.ops import channel_scale
 def collect_gates(
     net: Sequential,
     params: Mapping[str, Array],
-    digits: Digits,
-    images: ByteArray,
+    data: Images,
+    images: Pixels,
     batch: int = 500,
 ) -> dict[str, Array]:
-    """Compute the gates (N, C) of every SE block for images (N, 1, H, W) of uint8."""
+    """Compute the gates (N, C) of every SE block for the images (N, C, H, W) of a data set."""
     parts = [
-        net.gates(params, digits.inputs(images[i : i + batch]))
-        for i in range(0, len(images), batch)
+        net.gates(params, data.inputs(images[i : i + batch])) for i in range(0, len(images), batch)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -40,8 +40,9 @@ def register(monkeypatch: pytest.MonkeyPatch, payloads: list[bytes]) -> None:
     for file, payload in zip(data.DATASETS["mnist"].files, payloads, strict=True):
         shape = tuple(int(n) for n in np.frombuffer(payload[4 : 4 + 4 * payload[3]], ">u4"))
         digest = hashlib.sha256(payload).hexdigest()
-        zipped = hashlib.sha256(gzip.compress(payload, mtime=0)).hexdigest()
-        files.append(data.IdxFile(file.name, shape, digest, zipped))
+        zipped = gzip.compress(payload, mtime=0)
+        gzip_sha256 = hashlib.sha256(zipped).hexdigest()
+        files.append(data.IdxFile(file.name, shape, digest, gzip_sha256, len(zipped)))
     spec = replace(data.DATASETS["mnist"], files=tuple(files), mirrors=())
     monkeypatch.setitem(data.DATASETS, "mnist", spec)
 

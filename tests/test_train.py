@@ -52,8 +52,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def digits(folder: Path) -> data.Digits:
-    return data.load_mnist(folder)
+def digits(folder: Path) -> data.Images:
+    return data.load_images(folder=folder)
 
 
 def assert_same(first: State, second: State) -> None:
@@ -67,7 +67,7 @@ def assert_same(first: State, second: State) -> None:
             np.testing.assert_array_equal(ours[key], theirs[key])
 
 
-def test_training_learns(digits: data.Digits, capsys: Any) -> None:
+def test_training_learns(digits: data.Images, capsys: Any) -> None:
     state = train(tiny_net(), digits, Options(epochs=30, batch_size=10, lr=0.05))
     assert state.accuracies[-1] == 1.0
     assert state.losses[-5:].mean() < 0.1 < state.losses[0]
@@ -79,7 +79,7 @@ def test_training_learns(digits: data.Digits, capsys: Any) -> None:
 @pytest.mark.parametrize("ratio", [4, None])
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_same_seed_and_workers_give_the_same_bits(
-    digits: data.Digits, ratio: Any, count: int
+    digits: data.Images, ratio: Any, count: int
 ) -> None:
     options = replace(OPTIONS, workers=count)
     first, second = (train(tiny_net(ratio), digits, options, progress=False) for _ in range(2))
@@ -113,14 +113,14 @@ def test_gradients_of_the_parts_sum_to_those_of_the_batch(
 
 
 @pytest.mark.parametrize("net", [tiny_net(), RESNET], ids=["tiny", "resnet"])
-def test_workers_change_a_run_by_rounding_only(digits: data.Digits, net: Any) -> None:
+def test_workers_change_a_run_by_rounding_only(digits: data.Images, net: Any) -> None:
     one, two = (
         train(net, digits, replace(OPTIONS, workers=count), progress=False) for count in (1, 2)
     )
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-3)
 
 
-def test_statistics_and_noise_belong_to_the_state(digits: data.Digits) -> None:
+def test_statistics_and_noise_belong_to_the_state(digits: data.Images) -> None:
     """A run with batch norm and dropout goes on from any step to the same bits."""
     whole = train(RESNET, digits, OPTIONS, progress=False)
     assert set(whole.params) == {*RESNET.names, *RESNET.statistics}
@@ -133,7 +133,7 @@ def test_statistics_and_noise_belong_to_the_state(digits: data.Digits) -> None:
     assert (other.losses != whole.losses).any()
 
 
-def test_a_net_that_wants_whole_batches_gets_them(digits: data.Digits) -> None:
+def test_a_net_that_wants_whole_batches_gets_them(digits: data.Images) -> None:
     params = RESNET.init(np.random.default_rng(0), np.float64)
     x, labels = digits.inputs(digits.train_images, np.float64), digits.train_labels
     logits, backward, after = RESNET.train(params, x, np.random.default_rng(3))
@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_another_number_of_workers(folder: Path, capsys: Any)
 
 @pytest.mark.parametrize("rule", [None, Adam()])
 def test_every_saved_state_goes_on_to_the_same_end(
-    digits: data.Digits, tmp_path: Path, rule: Any
+    digits: data.Images, tmp_path: Path, rule: Any
 ) -> None:
     net, rules = tiny_net(), {} if rule is None else {"rule": rule}
     whole = train(net, digits, OPTIONS, progress=False, **rules)
@@ -174,7 +174,7 @@ def test_every_saved_state_goes_on_to_the_same_end(
             assert_same(train(net, digits, OPTIONS, state=loaded, progress=False, **rules), whole)
 
 
-def test_ctrl_c_saves_the_last_whole_step(digits: data.Digits) -> None:
+def test_ctrl_c_saves_the_last_whole_step(digits: data.Images) -> None:
     saved: list[State] = []
 
     class Interrupting(Adam):
@@ -190,7 +190,7 @@ def test_ctrl_c_saves_the_last_whole_step(digits: data.Digits) -> None:
     assert_same(last, train(tiny_net(), digits, OPTIONS, rule=Adam(), progress=False))
 
 
-def test_divergence_is_reported(digits: data.Digits) -> None:
+def test_divergence_is_reported(digits: data.Images) -> None:
     with pytest.raises(DivergedError, match=r"the loss is .* at step \d+; lower lr"):
         train(tiny_net(), digits, Options(epochs=30, batch_size=16, lr=1e6), progress=False)
 
@@ -233,7 +233,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     with np.load(out / "params.npz") as saved:
         params = dict(saved)
     history = json.loads((out / "history.json").read_text())
-    digits = data.load_mnist(folder)
+    digits = data.load_images(folder=folder)
     logits = tiny_net()(params, digits.inputs(digits.test_images))[0]
     accuracy = np.mean(logits.argmax(axis=1) == digits.test_labels)
     assert history["test_accuracy"][-1] == accuracy
@@ -383,7 +383,7 @@ def test_a_checkpoint_that_does_not_add_up_is_refused(folder: Path, capsys: Any)
         assert message in capsys.readouterr().err
 
 
-def test_a_state_of_another_length_is_refused(digits: data.Digits) -> None:
+def test_a_state_of_another_length_is_refused(digits: data.Images) -> None:
     state = initial_state(tiny_net(), digits, OPTIONS)
     for options in (replace(OPTIONS, batch_size=25), replace(OPTIONS, epochs=2)):
         with pytest.raises(ValueError, match="state is of 3 epochs and 12 steps; the options want"):
@@ -391,13 +391,13 @@ def test_a_state_of_another_length_is_refused(digits: data.Digits) -> None:
 
 
 def test_every_epoch_has_an_order_of_its_own_and_the_learning_rate_a_schedule(
-    digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+    digits: data.Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Watched through the update rule and the images that the net sees."""
     seen: list[Any] = []
     rates: list[float] = []
     monkeypatch.setattr(
-        data.Digits, "inputs", lambda self, images: seen.append(images) or np.zeros(images.shape)
+        data.Images, "inputs", lambda self, images: seen.append(images) or np.zeros(images.shape)
     )
 
     class Watching(Adam):
@@ -435,7 +435,7 @@ def test_every_epoch_has_an_order_of_its_own_and_the_learning_rate_a_schedule(
 
 
 def test_predictions_do_not_depend_on_the_batches(
-    digits: data.Digits, monkeypatch: pytest.MonkeyPatch
+    digits: data.Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = tiny_net()
     params = net.init(np.random.default_rng(0))
@@ -480,8 +480,9 @@ def test_a_checkpoint_of_other_data_or_format_is_refused(folder: Path, capsys: A
     _, out = run()
     state, about = checkpoint_of(out)
     for change, message in [
-        ({"images": 49}, f"was trained on other data: images are 49 there and {TRAIN} here"),
-        ({"data": "MNIST-5k"}, "was trained on other data: data are MNIST-5k there and MNIST here"),
+        ({"images": 49}, f"was trained on other data: images is 49 there and {TRAIN} here"),
+        ({"data": "MNIST-5k"}, "was trained on other data: data is MNIST-5k there and MNIST here"),
+        ({"sha256": "0"}, "was trained on other data: sha256 is 0 there and "),
         ({"settings": about["settings"] | {"ratio": "4"}}, "is damaged: "),
         ({"settings": about["settings"] | {"data": 3}}, "is damaged: "),
         ({"settings": [1]}, "was not written by this command"),
@@ -598,7 +599,7 @@ def test_runs_that_start_together_get_folders_of_their_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run starts while the first one still loads its data."""
-    load = run_module.load_mnist
+    load = run_module.load_images
     others: list[Any] = []
 
     def slow_load(*args: Any, **options: Any) -> Any:
@@ -607,7 +608,7 @@ def test_runs_that_start_together_get_folders_of_their_own(
             others.append(run_module.start_run(dict(run_module.DEFAULTS)))
         return load(*args, **options)
 
-    monkeypatch.setattr(run_module, "load_mnist", slow_load)
+    monkeypatch.setattr(run_module, "load_images", slow_load)
     run = run_module.start_run(dict(run_module.DEFAULTS))
     assert {run.folder, others[1].folder} == {Path("runs/1"), Path("runs/2")}
 
@@ -627,6 +628,6 @@ def test_real_digits_are_learned_when_they_are_at_hand() -> None:
     """One pass over 10,000 digits of MNIST; judged by all 10,000 test digits."""
     if not os.environ.get("NUMPY_SE_DATA"):
         pytest.skip("NUMPY_SE_DATA names no folder")
-    digits = data.load_mnist().subset(train=10_000, test=10_000)
+    digits = data.load_images().subset(train=10_000, test=10_000)
     state = train(tiny_net(), digits, Options(epochs=1, batch_size=50, lr=0.05), progress=False)
     assert state.accuracies[-1] > 0.9

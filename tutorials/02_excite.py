@@ -26,7 +26,7 @@ from numpy_se import (
     sigmoid,
 )
 from numpy_se.costs import FullyConnected, SEBlock, change_se, count, resnet
-from numpy_se.data import load_mnist
+from numpy_se.data import load_images
 
 # %%
 # The network
@@ -293,7 +293,8 @@ for c in (8, 16, 32, 64, 256):
 if QUICK:
     images = rng.standard_normal((50, 1, 28, 28)) * rng.uniform(0.5, 2, (50, 1, 1, 1))
 else:
-    digits = load_mnist()
+    digits = load_images()
+    print(digits)
     images = digits.inputs(digits.test_images[:400], np.float64)
 
 C, UNITS = 16, 1200  # hidden units to try for each convolution

@@ -29,7 +29,7 @@ from numpy_se import (
     softmax_cross_entropy,
     squeeze_excite,
 )
-from numpy_se.data import load_mnist
+from numpy_se.data import load_images
 from numpy_se.nets import Sequential, SqueezeExcite, tiny_net
 from numpy_se.train import Options, train
 
@@ -222,7 +222,8 @@ if QUICK:
     labels = rng.integers(0, 10, 16)
     params = net.init(rng)
 else:
-    digits = load_mnist().subset(train=4_000, test=1_000)
+    digits = load_images().subset(train=4_000, test=1_000)
+    print(digits)
     images, labels = digits.inputs(digits.test_images[:256]), digits.test_labels[:256]
     params = train(net, digits, Options(epochs=2), progress=False).params
 

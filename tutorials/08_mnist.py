@@ -18,7 +18,7 @@ from course import QUICK, RUNS, interval, show
 from loky import get_reusable_executor
 
 from numpy_se.costs import Cost, count_net
-from numpy_se.data import load_mnist
+from numpy_se.data import load_images
 from numpy_se.nets import Conv2d, Linear, Sequential, tiny_net
 from numpy_se.train import Options, sweep, train
 
@@ -77,12 +77,13 @@ print(f"{filters} filters: {parameters(wide)} parameters, {parameters(se)} with 
 # The data
 # --------
 #
-# ``load_mnist`` takes the full MNIST if it is there, and MNIST-5k if not: 4,000 digits to train on
+# ``load_images`` takes the full MNIST if it is there, and MNIST-5k if not: 4,000 digits to train on
 # and 1,000 to test on. So that a run takes seconds, we always train on 4,000 digits. From the test
 # set of full MNIST, ``subset`` takes every second digit, as its first half is known to be easier.
 
 IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 5_000, 8, 5)
-digits = load_mnist().subset(IMAGES, TESTED)
+digits = load_images().subset(IMAGES, TESTED)
+print(digits)
 
 # %%
 # One run, and many

@@ -15,7 +15,7 @@ import numpy as np
 from course import QUICK, interval, show
 
 from numpy_se import channel_scale, global_avg_pool
-from numpy_se.data import load_mnist
+from numpy_se.data import load_images
 from numpy_se.figures import class_gates
 from numpy_se.gates import class_range, class_separation, collect_gates
 from numpy_se.nets import tiny_net
@@ -45,7 +45,8 @@ from numpy_se.train import Options, train
 # MNIST we take every fourth digit.
 
 IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 2_500, 12, 5)
-digits = load_mnist().subset(IMAGES, TESTED)
+digits = load_images().subset(IMAGES, TESTED)
+print(digits)
 images, labels = digits.test_images, digits.test_labels
 net = tiny_net(ratio=4, input_grad=False)
 nets = [

@@ -24,7 +24,7 @@ from loky import get_reusable_executor
 from numpy_se import flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
 from numpy_se.checker import from_layer
 from numpy_se.contract import op
-from numpy_se.data import DataError, load_mnist
+from numpy_se.data import DataError, load_images
 from numpy_se.nets import Apply, Both, Conv2d, Linear, Sequential, SqueezeExcite, residual
 from numpy_se.optim import Adam
 from numpy_se.train import Options, initial_state, sweep, train
@@ -260,12 +260,13 @@ def study(digits):
     return results
 
 
-data = [load_mnist()]
+data = [load_images()]
 if FULL:
     try:
-        data.append(load_mnist(FASHION, dataset="fashion"))
+        data.append(load_images("fashion", FASHION))
     except DataError as reason:
         print(f"without Fashion-MNIST: {reason}")
+print(*data, sep="\n")
 studies = {digits.name: study(digits) for digits in data}
 
 # %%

@@ -1,4 +1,4 @@
-"""Training: ``python -m numpy_se.train`` at the shell, ``train(net, digits)`` in Python."""
+"""Training: ``python -m numpy_se.train`` at the shell, ``train(net, data)`` in Python."""
 
 from numpy_se.train.checkpoint import State
 from numpy_se.train.loop import (

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from numpy_se.data import DATASETS
+import numpy as np
+
+from numpy_se.data import DATASET_NAMES
 from numpy_se.train.loop import DivergedError, train
 from numpy_se.train.run import DEFAULTS, resume_run, start_run
 
@@ -20,10 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = None
     try:
         run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
+        print(f"data: {run.data}")
         print(run.title)
         if run.state.step == len(run.state.losses):
             print("the run is finished: nothing is left to train")
-        state = train(run.net, run.digits, run.options, state=run.state, save=run.save)
+        state = train(run.net, run.data, run.options, state=run.state, save=run.save)
         run.write_results(state)
         try:
             run.draw_figures(state)
@@ -31,9 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("no figures, as matplotlib is absent: pip install matplotlib")
         except Exception as error:  # matplotlib's own settings and fonts can fail in many ways
             print(f"no figures, as matplotlib failed: {error}")
-        print(f"final test accuracy {100 * state.accuracies[-1]:.2f} % on {run.digits.name}")
-        if state.accuracies[-1] < 0.2:
-            print("the net has not learned (chance is 10 %): lower --lr, or train longer")
+        print(f"final test accuracy {100 * state.accuracies[-1]:.2f} % on {run.data.name}")
+        chance = np.bincount(run.data.test_labels).max() / len(run.data.test_labels)
+        if state.accuracies[-1] < chance + 0.1 * (1 - chance):
+            print(
+                f"the net has not learned (one answer for all is right in {100 * chance:.0f} %): "
+                "lower --lr, or train longer"
+            )
         print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
     except KeyboardInterrupt:
         how = ""
@@ -65,8 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lr", type=float, help=f"peak learning rate ({DEFAULTS['lr']})")
     parser.add_argument("--seed", type=int, help="seed of the weights and the image order (0)")
     parser.add_argument("--workers", type=int, help="threads that share the work (1)")
-    parser.add_argument("--dataset", choices=list(DATASETS), help="which images (mnist)")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the four files of the data set")
+    parser.add_argument("--dataset", choices=DATASET_NAMES, help="which images (mnist)")
+    parser.add_argument(
+        "--data", metavar="PATH", help="folder of the files of the data set, or your own .npz file"
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/1, ...)")
     place.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run there")

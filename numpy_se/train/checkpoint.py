@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from numpy_se.contract import Array
 
-FORMAT = "numpy_se checkpoint 1"
+FORMAT = "numpy_se checkpoint 2"
 
 
 class CheckpointError(ValueError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from numpy_se.contract import Array, IntArray, check_count
-from numpy_se.data import ByteArray, Digits
+from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
@@ -60,11 +60,11 @@ class DivergedError(ArithmeticError):
 
 
 def initial_state(
-    net: Layer, digits: Digits, options: Options = DEFAULT_OPTIONS, rule: Rule = RULE
+    net: Layer, data: Images, options: Options = DEFAULT_OPTIONS, rule: Rule = RULE
 ) -> State:
     """Build the state before the first step, with parameters drawn from ``options.seed``."""
     params = net.init(np.random.default_rng(options.seed))
-    images = len(digits.train_images)
+    images = len(data.train_images)
     epochs = options.epochs_for(images)
     return State(
         step=0,
@@ -110,7 +110,7 @@ def loss_and_grads(
 
 
 def training(
-    net: Layer, digits: Digits, options: Options, rule: Rule, state: State
+    net: Layer, data: Images, options: Options, rule: Rule, state: State
 ) -> Iterator[State]:
     """Go on from ``state`` to the end of the run, and yield the state after every step.
 
@@ -119,7 +119,7 @@ def training(
     Raises DivergedError when the loss is not finite, and ValueError when ``state`` is of a run of
     another length.
     """
-    images, steps = len(digits.train_images), len(state.losses)
+    images, steps = len(data.train_images), len(state.losses)
     starts = range(0, images, options.batch_size)
     epochs = options.epochs_for(images)
     if (len(state.accuracies), steps) != (epochs, epochs * len(starts)):
@@ -132,7 +132,7 @@ def training(
         order = rng.permutation(images)
         for start in starts[state.step % len(starts) :]:
             rows = order[start : start + options.batch_size]
-            x, labels = digits.inputs(digits.train_images[rows]), digits.train_labels[rows]
+            x, labels = data.inputs(data.train_images[rows]), data.train_labels[rows]
 
             quiet = np.errstate(over="ignore", invalid="ignore")  # the loss tells
             with workers(options.workers), quiet:
@@ -147,28 +147,28 @@ def training(
                 losses, accuracies = state.losses.copy(), state.accuracies.copy()
                 losses[state.step] = loss
                 if start == starts[-1]:
-                    accuracies[epoch] = accuracy(net, params, digits)
+                    accuracies[epoch] = accuracy(net, params, data)
             state = State(state.step + 1, params, rule_state, losses, accuracies)
             yield state
 
 
-def predict(net: Layer, params: Mapping[str, Array], digits: Digits, images: ByteArray) -> IntArray:
-    """Compute the most likely label (N,) of each image (N, 1, 28, 28) of uint8."""
+def predict(net: Layer, params: Mapping[str, Array], data: Images, images: Pixels) -> IntArray:
+    """Compute the most likely label (N,) of each of the images (N, C, H, W) of a data set."""
     parts = chunks(len(images), math.ceil(len(images) / MICROBATCH))
-    logits = in_order(lambda part: net(params, digits.inputs(images[part]))[0], parts)
+    logits = in_order(lambda part: net(params, data.inputs(images[part]))[0], parts)
     labels: IntArray = np.concatenate(logits).argmax(axis=1)
     return labels
 
 
-def accuracy(net: Layer, params: Mapping[str, Array], digits: Digits) -> float:
+def accuracy(net: Layer, params: Mapping[str, Array], data: Images) -> float:
     """Compute the share of test images that get the right label, from 0 to 1."""
-    hits = predict(net, params, digits, digits.test_images) == digits.test_labels
+    hits = predict(net, params, data, data.test_images) == data.test_labels
     return float(hits.mean())
 
 
 def train(
     net: Layer,
-    digits: Digits,
+    data: Images,
     options: Options = DEFAULT_OPTIONS,
     *,
     rule: Rule = RULE,
@@ -183,15 +183,15 @@ def train(
     epoch and, on a terminal, shows a bar (needs tqdm). ``options.workers`` threads share the work;
     BLAS has one thread where threadpoolctl is installed.
     """
-    state = state or initial_state(net, digits, options, rule)
+    state = state or initial_state(net, data, options, rule)
     save = save or (lambda state: None)
     steps_per_epoch = len(state.losses) // len(state.accuracies)
-    images = len(digits.train_images)
+    images = len(data.train_images)
     watch = Progress(state, images, options.batch_size) if progress else nullcontext()
     with one_blas_thread(), watch as shown:
         try:
             save(state)
-            for state in training(net, digits, options, rule, state):  # noqa: B020
+            for state in training(net, data, options, rule, state):  # noqa: B020
                 if shown:
                     shown.update(state)
                 if state.step % steps_per_epoch == 0:

@@ -14,7 +14,7 @@ import numpy as np
 
 import numpy_se
 from numpy_se.costs import Cost, count_net
-from numpy_se.data import Digits, load_mnist
+from numpy_se.data import DataError, Images, load_images, read_npz
 from numpy_se.figures import class_gates, learning_curves
 from numpy_se.gates import collect_gates
 from numpy_se.nets import Sequential, named_net
@@ -45,25 +45,26 @@ class Run:
     settings: Mapping[str, Any]
     folder: Path
     net: Sequential
-    digits: Digits
+    data: Images
     options: Options
     state: State
 
     @property
     def about(self) -> dict[str, Any]:
         """What a checkpoint must tell so that the run can go on."""
-        data = {"data": self.digits.name, "images": len(self.digits.train_images)}
-        return {"settings": dict(self.settings), **data}
+        data = self.data
+        tells = {"data": data.name, "images": len(data.train_images), "sha256": data.sha256}
+        return {"settings": dict(self.settings), **tells}
 
     @property
     def title(self) -> str:
         """The run in a few words: the data, the net and its size."""
         net, ratio = self.settings["net"], self.settings["ratio"]
-        costs = count_net(self.net, self.digits.train_images.shape[1:])
+        costs = count_net(self.net, self.data.shape)
         cost = sum(costs.values(), Cost())
         kind = "without SE" if ratio is None else f"SE with ratio {ratio:g}"
         in_se = f" ({cost.se_parameters:,} in SE)" if cost.se_parameters else ""
-        return f"{self.digits.name}: net {net}, {kind}, {cost.parameters:,} parameters{in_se}"
+        return f"{self.data.name}: net {net}, {kind}, {cost.parameters:,} parameters{in_se}"
 
     def save(self, state: State) -> None:
         """Write the checkpoint."""
@@ -92,9 +93,10 @@ class Run:
         """Draw the learning curves and the gates. Raises ImportError when matplotlib is absent."""
         curves = learning_curves(state.losses, state.accuracies, self.title)
         figures = {"learning_curves.png": curves}
-        gates = collect_gates(self.net, state.params, self.digits, self.digits.test_images)
+        gates = collect_gates(self.net, state.params, self.data, self.data.test_images)
         if gates:
-            labels, classes = self.digits.test_labels, self.digits.classes
+            tested, labels = np.unique(self.data.test_labels, return_inverse=True)
+            classes = [self.data.classes[k] for k in tested]
             figures["gates.png"] = class_gates(gates, labels, classes, self.title)
         for name, figure in figures.items():
             write_atomically(self.folder / name, partial(figure.savefig, format="png", dpi=110))
@@ -105,20 +107,19 @@ def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
 
     Raises ValueError for unusable settings, CheckpointError for a folder that is in use, DataError.
     """
-    net, options = _build(settings)
     _check_free(folder)
-    digits = load_mnist(settings["data"], dataset=settings["dataset"])
-    settings = {**settings, "epochs": options.epochs_for(len(digits.train_images))}
-    state = initial_state(net, digits, options)
-    return Run(settings, _claim(folder), net, digits, options, state)
+    options, data, net = _build(settings)
+    settings = {**settings, "epochs": options.epochs_for(len(data.train_images))}
+    state = initial_state(net, data, options)
+    return Run(settings, _claim(folder), net, data, options, state)
 
 
 def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     """Prepare to go on with the run in ``folder``.
 
-    ``given`` holds settings that the user repeats; apart from the data folder and the workers they
-    must be those of the run. Raises CheckpointError when the checkpoint is damaged or of another
-    run, DataError.
+    ``given`` holds settings that the user repeats; apart from the place of the data and the
+    workers they must be those of the run. Raises CheckpointError when the checkpoint is damaged or
+    of another run, DataError.
     """
     folder = folder.parent if folder.name == "checkpoint.npz" else folder
     path = folder / "checkpoint.npz"
@@ -134,24 +135,36 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
             )
     settings |= given
     try:
-        net, options = _build(settings)
-        digits = load_mnist(settings["data"], dataset=settings["dataset"])
+        options, data, net = _build(settings)
     except TypeError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    run = Run(settings, folder, net, digits, options, state)
-    for name in ("data", "images"):
+    run = Run(settings, folder, net, data, options, state)
+    for name in ("data", "images", "sha256"):
         if run.about[name] != about.get(name):
             raise CheckpointError(
-                f"{path} was trained on other data: {name} are {about.get(name)} there "
-                f"and {run.about[name]} here; name the folder with --data"
+                f"{path} was trained on other data: {name} is {about.get(name)} there "
+                f"and {run.about[name]} here; name the right data with --data"
             )
-    check_fits(path, state, initial_state(net, digits, options))
+    check_fits(path, state, initial_state(net, data, options))
     return run
 
 
-def _build(settings: Mapping[str, Any]) -> tuple[Sequential, Options]:
+def _build(settings: Mapping[str, Any]) -> tuple[Options, Images, Sequential]:
     options = Options(**{name: settings[name] for name in asdict(DEFAULT_OPTIONS)})
-    return named_net(settings["net"], settings["ratio"], input_grad=False), options
+    data = _load(settings["dataset"], settings["data"])
+    net = named_net(
+        settings["net"], settings["ratio"], len(data.classes), data.shape, input_grad=False
+    )
+    return options, data, net
+
+
+def _load(dataset: str, place: str | None) -> Images:
+    """Load a data set from its folder, or the one that an .npz file holds."""
+    if place is None or Path(place).suffix != ".npz":
+        return load_images(dataset, place)
+    if dataset != DEFAULTS["dataset"]:
+        raise DataError(f"{place} holds images of its own: leave --dataset {dataset} out")
+    return read_npz(place)
 
 
 def _as_option(name: str, value: Any) -> str:
