@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 MODULES = (se, costs, figures, gates, nets)
-BLOCK, NET, TRAINED, RESNET, CHECK, ECA = re.findall(
+BLOCK, NET, TRAINED, RESNET, OWN, CHECK, ECA = re.findall(
     r"```python\n(.*?)```", README, flags=re.DOTALL
 )
 TORCH, PROPERTY, CLASS = re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)
@@ -78,6 +78,23 @@ def test_a_trained_net_is_loaded(
     names = run(TRAINED)
     assert names["x"].shape == (5, 1, 28, 28)
     assert "[0 1 2 3 4]" in capsys.readouterr().out
+
+
+def test_own_images_are_trained_on_in_python_and_at_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run(OWN)
+    assert names["state"].accuracies[-1] == 1
+    assert names["mean"].shape == (16,)
+    out = capsys.readouterr().out
+    assert "own images, 500 + 100 images of 3 x 16 x 16, 3 classes, from arrays\n" in out
+    assert "\nblue [" in out
+    (command,) = re.findall(r"`python -m numpy_se\.train (--data \S+)`", README)
+    assert main([*command.split(), "--epochs", "1"]) == 0
+    assert "data: my, 500 + 100 images of 3 x 16 x 16, 3 classes, from my.npz\n" in (
+        capsys.readouterr().out
+    )
 
 
 def test_the_check_prints_what_it_says(capsys: Any) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,47 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
 
 
+def save_own(path: str, seed: int = 0, classes: int = 12) -> None:
+    """Own images of another shape, in two channels of floats; the test set lacks a class."""
+    rng = np.random.default_rng(seed)
+    y_train, y_test = np.arange(48) % classes, np.arange(20) % (classes - 1)
+    x_train, x_test = (rng.random((len(y), 2, 16, 24)) for y in (y_train, y_test))
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
+
+def test_the_command_trains_on_own_images(folder: Path, capsys: Any) -> None:
+    pytest.importorskip("matplotlib")
+    save_own("leaves.npz")
+    status, out = run("--data", "leaves.npz")
+    printed = capsys.readouterr().out
+    assert status == 0
+    line = "data: leaves, 48 + 20 images of 2 x 16 x 24, 12 classes, from leaves.npz\n"
+    assert printed.startswith(line)
+    assert "the net has not learned (one answer for all is right in 10 %): lower --lr" in printed
+    assert (out / "gates.png").exists()
+    history = json.loads((out / "history.json").read_text())
+    assert history["sha256"] == data.read_npz("leaves.npz").sha256
+
+    assert run_module.resume_run(out, {}).data.sha256 == history["sha256"]
+    save_own("leaves.npz", seed=1)
+    assert main(["--resume", str(out)]) == 1
+    assert "was trained on other data: sha256 is " in capsys.readouterr().err
+    assert run("--data", "leaves.npz", "--dataset", "fashion", "--out", "other")[0] == 1
+    error = capsys.readouterr().err
+    assert error == "error: leaves.npz holds images of its own: leave --dataset fashion out\n"
+
+
+def test_the_command_trains_on_cued_digits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    few = partial(data.cued_digits, train=300, test=40)
+    monkeypatch.setattr("numpy_se.data.search.cued_digits", few)
+    status, out = run("--dataset", "cued", "--epochs", "1")
+    assert status == 0
+    assert "data: cued digits of MNIST, 300 + 40 images of 3 x 28 x 28" in capsys.readouterr().out
+    assert json.loads((out / "history.json").read_text())["data"] == "cued digits of MNIST"
+
+
 def test_without_se_there_are_no_gates_to_draw(folder: Path, capsys: Any) -> None:
     status, out = run("--no-se")
     assert status == 0
@@ -465,6 +507,11 @@ def test_the_figures_show_what_they_are_given() -> None:
         low, high = left.get_ylim()
         assert low < means.min()
         assert high > means.max()
+
+    many = class_gates({"se": rng.random((90, 4))}, np.arange(90) % 45, range(45), "title")
+    assert len(many.axes[0].lines) == 10
+    ticks = many.axes[1].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == [str(k) for k in range(0, 45, 3)]
 
     losses, accuracies = np.linspace(2, 0.1, 100), np.array([0.5, 0.75])
     curves = learning_curves(losses, accuracies, "title")
