@@ -249,7 +249,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
 def save_own(path: str, seed: int = 0, classes: int = 12) -> None:
     """Own images of another shape, in two channels of floats; the test set lacks a class."""
     rng = np.random.default_rng(seed)
-    y_train, y_test = np.arange(48) % classes, np.arange(20) % (classes - 1)
+    y_train, y_test = np.arange(48) % classes, np.arange(20) % (classes - 1) + 1
     x_train, x_test = (rng.random((len(y), 2, 16, 24)) for y in (y_train, y_test))
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
