@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numpy_se.contract import Array, IntArray
-from numpy_se.gates import class_means, class_range, class_separation
+from numpy_se.data import Pixels
+from numpy_se.gates import class_means, class_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,11 +25,9 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-# Ten colours that also colour-blind readers can tell apart: Paul Tol's "muted" scheme and grey.
-CLASS_COLORS = (
-    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933",
-    "#DDCC77", "#CC6677", "#882255", "#AA4499", "#888888",
-)  # fmt: skip
+# Colours that colour-blind readers can tell apart: Okabe and Ito's.
+LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+LINES = len(LINE_COLORS)
 
 
 def learning_curves(losses: Array, accuracies: Array, title: str) -> Figure:
@@ -76,44 +75,70 @@ def learning_curves(losses: Array, accuracies: Array, title: str) -> Figure:
 def class_gates(
     gates: Mapping[str, Array], labels: IntArray, classes: Sequence[str], title: str
 ) -> Figure:
-    """Draw the mean gate of every channel for every class, one row for each SE block.
+    """Draw the mean gates of the classes at three depths, and how far they lie apart in each block.
 
-    On the left the mean gates as lines, after Fig. 6 of the paper. On the right the same minus the
-    mean over the classes as a map, on one scale for all blocks. gates: for each block (N, C);
-    labels (N,). The lines are those of the first ten classes, which have a colour.
+    gates: for each block (N, C), from the first to the last; labels (N,). The panels show the
+    first, the middle and the last block, after Fig. 6 of the paper, with the channels sorted by
+    their mean gate. The band holds the lines of all classes. Drawn are the four that are farthest
+    from their mean.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    means = {name: class_means(values, labels) for name, values in gates.items()}  # (K, C) each
-    reach = max(0.01, *(float(np.abs(m - m.mean(axis=0)).max()) for m in means.values()))
+    names = list(gates)
+    shown = sorted({0, len(names) // 2, len(names) - 1})
+    means = {names[k]: class_means(gates[names[k]], labels) for k in shown}  # (K, C) each
+    apart = sum(np.abs(mean - mean.mean(axis=0)).mean(axis=1) for mean in means.values())
+    lines = sorted(np.argsort(apart)[: -LINES - 1 : -1])  # in the order of the classes
+    low = min(0.0, *(float(mean.min()) for mean in means.values()))
+    high = max(1.0, *(float(mean.max()) for mean in means.values()))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 1 + 2.3 * len(gates)), layout="constrained")
-        panels = figure.subplots(len(gates), 2, squeeze=False)
+        figure = Figure(figsize=(3 * len(shown) + 2.4, 3.6), layout="constrained")
+        *panels, depth = figure.subplots(1, len(shown) + 1)
         figure.suptitle(title, x=0.01, ha="left", weight="bold")
-        for (left, right), (name, mean) in zip(panels, means.items(), strict=True):
-            for gate, color, label in zip(mean, CLASS_COLORS, classes, strict=False):
-                left.plot(gate, color=color, label=label, linewidth=1, marker=".", markersize=4)
-            apart = class_range(gates[name], labels)
-            share = class_separation(gates[name], labels)
-            left.set(
-                title=f"{name}: classes lie {apart:.2f} apart (average channel)",
-                ylabel="mean gate",
-                ylim=(min(0, mean.min()) - 0.03, max(1, mean.max()) + 0.03),
-            )
-            left.xaxis.get_major_locator().set_params(integer=True)
-            image = right.imshow(
-                mean - mean.mean(axis=0), cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto"
-            )
-            right.grid(visible=False)
-            right.set_ylabel("class")
-            ticks = range(0, len(mean), 1 + len(mean) // 20)
-            right.set_yticks(ticks, [classes[k] for k in ticks], fontsize=7)
-            right.xaxis.get_major_locator().set_params(integer=True)
-            right.set_title(f"{name}: the class explains {100 * share:.0f} % of the variance")
-        for panel in panels[-1]:
-            panel.set_xlabel("channel")
-        figure.colorbar(image, ax=panels[:, 1], label="gate minus mean of classes", shrink=0.8)
-        handles, names = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=10, title="class")
+        for panel, (name, mean) in zip(panels, means.items(), strict=True):
+            order = np.argsort(mean.mean(axis=0))
+            lowest, highest = mean.min(axis=0)[order], mean.max(axis=0)[order]
+            everyone = f"all {len(mean)} classes"
+            panel.fill_between(range(len(order)), lowest, highest, color="0.87", label=everyone)
+            for k, color in zip(lines, LINE_COLORS, strict=False):
+                panel.plot(mean[k][order], color=color, linewidth=1.2, label=str(classes[k]))
+            panel.set(title=name, xlabel="channel, sorted", ylim=(low, high))
+            panel.xaxis.get_major_locator().set_params(integer=True)
+        panels[0].set_ylabel("mean gate")
+        blocks = range(1, len(names) + 1)
+        ranges = [class_range(values, labels) for values in gates.values()]
+        depth.plot(blocks, ranges, color="black", marker="o", markersize=4)
+        top = max(0.1, 1.1 * max(ranges))
+        depth.set(title="Range of the classes", xlabel="block", ylim=(0, top), xticks=blocks)
+        handles, words = panels[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower left", ncols=LINES + 1)
+    return figure
+
+
+def sample_images(
+    images: Pixels, labels: IntArray, classes: Sequence[str], title: str, columns: int = 8
+) -> Figure:
+    """Draw the first images (N, C, H, W) with the names of their classes, one row per channel.
+
+    Each channel has a grey scale of its own, from the smallest value in the row to the largest.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    drawn = images[:columns]
+    count, channels = drawn.shape[:2]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.1 * count + 0.4, 1.1 * channels + 0.7), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
+        panels = figure.subplots(channels, count, squeeze=False)
+        for channel, row in enumerate(panels):
+            low, high = drawn[:, channel].min(), drawn[:, channel].max()
+            for panel, image in zip(row, drawn[:, channel], strict=True):
+                panel.imshow(image, cmap="gray_r", vmin=low, vmax=high)
+                panel.set(xticks=[], yticks=[])
+            if channels > 1:
+                row[0].set_ylabel(f"channel {channel}")
+        for panel, label in zip(panels[0], labels, strict=False):
+            panel.set_title(str(classes[label]), fontsize=10, loc="center")
     return figure

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import numpy_se as se
 from numpy_se import data
-from numpy_se.figures import class_gates, learning_curves
+from numpy_se.figures import class_gates, learning_curves, sample_images
 from numpy_se.gates import class_means, class_range, class_separation, collect_gates
 from numpy_se.nets import Dropout, Layer, se_resnet, tiny_net
 from numpy_se.optim import Adam, one_cycle
@@ -229,7 +229,8 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     pytest.importorskip("matplotlib")
     status, out = run()
     assert status == 0
-    files = ["checkpoint.npz", "gates.png", "history.json", "learning_curves.png", "params.npz"]
+    files = ["checkpoint.npz", "gates.png", "history.json", "images.png"]
+    files += ["learning_curves.png", "params.npz"]
     assert sorted(path.name for path in out.iterdir()) == files
     with np.load(out / "params.npz") as saved:
         params = dict(saved)
@@ -494,24 +495,36 @@ def test_the_figures_show_what_they_are_given() -> None:
     pytest.importorskip("matplotlib")
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 10
-    gates = {"se1": rng.random((40, 4)), "se2": rng.random((40, 6)) - 0.5}
-    figure = class_gates(gates, labels, "0123456789", "title")
-    assert len(figure.axes) == 5  # the last one is the colour bar
-    for row, values in enumerate(gates.values()):
-        left, right = figure.axes[2 * row : 2 * row + 2]
-        means = class_means(values, labels)
-        for k in range(10):
-            np.testing.assert_allclose(left.lines[k].get_ydata(), means[k])
-        shown = np.asarray(right.images[0].get_array())
-        np.testing.assert_allclose(shown, means - means.mean(axis=0))
-        low, high = left.get_ylim()
-        assert low < means.min()
-        assert high > means.max()
+    gates = {f"se{k}": k / 9 * rng.random((40, 4 + k)) for k in range(1, 8)}
+    gates["se7"][labels == 3, :4] += 2  # the class 3 stands apart
+    figure = class_gates(gates, labels, "abcdefghij", "title")
+    *panels, depth = figure.axes
+    for panel, name in zip(panels, ("se1", "se4", "se7"), strict=True):
+        means = class_means(gates[name], labels)
+        order = np.argsort(means.mean(axis=0))
+        assert panel.get_title(loc="left") == name
+        assert len(panel.lines) == 4
+        for line in panel.lines:
+            k = "abcdefghij".index(line.get_label())
+            np.testing.assert_allclose(line.get_ydata(), means[k][order])
+        (band,) = panel.collections
+        corners = band.get_paths()[0].vertices[:, 1]
+        assert (corners.min(), corners.max()) == (means.min(), means.max())
+        low, high = panel.get_ylim()
+        assert low <= means.min()
+        assert high >= means.max()
+    assert "d" in [line.get_label() for line in panels[0].lines]
+    ranges = [class_range(values, labels) for values in gates.values()]
+    np.testing.assert_allclose(depth.lines[0].get_ydata(), ranges)
 
-    many = class_gates({"se": rng.random((90, 4))}, np.arange(90) % 45, range(45), "title")
-    assert len(many.axes[0].lines) == 10
-    ticks = many.axes[1].get_yticklabels()
-    assert [tick.get_text() for tick in ticks] == [str(k) for k in range(0, 45, 3)]
+    one = class_gates({"se": rng.random((90, 4))}, np.arange(90) % 2, ("left", "right"), "title")
+    assert [len(axes.lines) for axes in one.axes] == [2, 1]
+
+    images = rng.integers(0, 255, (9, 3, 6, 5), dtype=np.uint8)
+    samples = sample_images(images, labels, "abcdefghij", "title")
+    assert len(samples.axes) == 3 * 8
+    np.testing.assert_array_equal(samples.axes[8 + 2].images[0].get_array(), images[2, 1])
+    assert [axes.get_title() for axes in samples.axes[:8]] == list("abcdefgh")
 
     losses, accuracies = np.linspace(2, 0.1, 100), np.array([0.5, 0.75])
     curves = learning_curves(losses, accuracies, "title")

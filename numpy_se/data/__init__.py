@@ -8,7 +8,7 @@
 
 from numpy_se.data.arrays import Pixels
 from numpy_se.data.catalogue import DATASETS, Dataset, IdxFile
-from numpy_se.data.cued import cued_digits, read_signs
+from numpy_se.data.cued import SIGN_NAMES, cued_digits, read_signs
 from numpy_se.data.errors import DataError
 from numpy_se.data.idx import read_idx
 from numpy_se.data.images import Images
@@ -18,6 +18,7 @@ from numpy_se.data.search import DATASET_NAMES, cache_folder, load_images
 __all__ = [
     "DATASETS",
     "DATASET_NAMES",
+    "SIGN_NAMES",
     "DataError",
     "Dataset",
     "IdxFile",

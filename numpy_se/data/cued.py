@@ -20,7 +20,8 @@ from numpy_se.data.images import Images
 SIDE = 9
 ROWS = np.zeros((SIDE, SIDE), np.uint8)
 ROWS[::2] = 255
-SIGNS = np.stack([ROWS, ROWS.T])  # (2, 9, 9): read channel 0, read channel 1
+SIGNS = np.stack([ROWS, ROWS.T])  # (2, 9, 9)
+SIGN_NAMES = ("read channel 0", "read channel 1")
 
 
 def cued_digits(digits: Images, train: int = 10_000, test: int = 2_000, seed: int = 0) -> Images:

@@ -14,8 +14,8 @@ import numpy as np
 
 import numpy_se
 from numpy_se.costs import Cost, count_net
-from numpy_se.data import DataError, Images, load_images, read_npz
-from numpy_se.figures import class_gates, learning_curves
+from numpy_se.data import SIGN_NAMES, DataError, Images, load_images, read_npz, read_signs
+from numpy_se.figures import class_gates, learning_curves, sample_images
 from numpy_se.gates import collect_gates
 from numpy_se.nets import Sequential, named_net
 from numpy_se.train.checkpoint import (
@@ -90,14 +90,22 @@ class Run:
         write_atomically(self.folder / "history.json", lambda stream: stream.write(text))
 
     def draw_figures(self, state: State) -> None:
-        """Draw the learning curves and the gates. Raises ImportError when matplotlib is absent."""
-        curves = learning_curves(state.losses, state.accuracies, self.title)
-        figures = {"learning_curves.png": curves}
-        gates = collect_gates(self.net, state.params, self.data, self.data.test_images)
-        if gates:
-            tested, labels = np.unique(self.data.test_labels, return_inverse=True)
-            classes = [self.data.classes[k] for k in tested]
-            figures["gates.png"] = class_gates(gates, labels, classes, self.title)
+        """Draw the learning curves, some images, and the gates by class.
+
+        The gates of cued digits are drawn by the sign of the image, which decides them. Raises
+        ImportError when matplotlib is absent.
+        """
+        images, labels, classes = self.data.test_images, self.data.test_labels, self.data.classes
+        figures = {
+            "learning_curves.png": learning_curves(state.losses, state.accuracies, self.title),
+            "images.png": sample_images(images, labels, classes, self.data.name),
+        }
+        if gates := collect_gates(self.net, state.params, self.data, images):
+            if self.settings["dataset"] == "cued":
+                labels, classes = read_signs(images), SIGN_NAMES
+            tested, labels = np.unique(labels, return_inverse=True)
+            tested_classes = [classes[k] for k in tested]
+            figures["gates.png"] = class_gates(gates, labels, tested_classes, self.title)
         for name, figure in figures.items():
             write_atomically(self.folder / name, partial(figure.savefig, format="png", dpi=110))
 
