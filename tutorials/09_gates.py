@@ -71,14 +71,15 @@ def table(title, values):
 # ---------
 #
 # The figure of the paper (its Fig. 6) shows the mean gate of every channel, one line for each
-# class. Here it is for our first net, one row for each block (se1, se2, se3), with all ten digits.
+# class. Here it is for our first net. The grey band holds the lines of all ten digits, and the four
+# that lie farthest from the others are drawn.
 
 title = f"Mean gates of a net on {digits.name} differ more by channel than by digit"
 figure = class_gates(gates[0], labels, digits.classes, title)
 show(figure, "09_gates_lines")
 
 # %%
-# On the left are the lines, on the right the differences between them. The digit 1 stands out: why
+# On the right is the range, a number that the next section explains. The digit 1 stands out: why
 # just this one?
 #
 # Numbers for the lines

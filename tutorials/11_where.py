@@ -1,0 +1,278 @@
+r"""
+11. Where SE helps
+==================
+
+On digits, chapter 8 finds no clear gain by SE. Here is a task that is made for it. Which feature
+maps matter depends on a small sign somewhere in the image. What does a net with SE blocks do with
+it, image by image, and how far does one without them come?
+
+You need: the SE block (chapter 4), the tiny net and the intervals (chapter 8), the gates (chapter
+9). You get: gates that open and close with the sign, and a comparison with nets of the same size
+and of three times the size.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from course import LONG, QUICK, RUNS, interval, keep, kept, show
+from loky import get_reusable_executor
+
+from numpy_se import flatten, max_pool2d, relu
+from numpy_se.data import load_images, read_signs
+from numpy_se.gates import collect_gates, replace_gates
+from numpy_se.nets import Apply, Conv2d, Linear, Sequential, tiny_net
+from numpy_se.train import Options, accuracy, predict, sweep, train
+
+# %%
+# Cued digits
+# -----------
+#
+# Each image has three channels. The first holds a digit and the second another one. The third
+# holds the sign, a patch of 9 x 9 pixels at a random place: horizontal stripes say "read the first
+# digit", vertical ones "read the second". Without the sign, nobody can do better than guess which
+# of the two is asked for. That is right in 55 of 100 images, as one pair in ten shows two digits of
+# the same class.
+
+images = load_images("cued")
+if QUICK:
+    images = images.subset(200, 200)
+print(images)
+signs = read_signs(images.test_images)
+labels = images.test_labels
+
+figure, axes = plt.subplots(3, 8, figsize=(7.2, 3.1))
+for column, (image, sign, label) in enumerate(
+    zip(images.test_images[:8], signs[:8], labels[:8], strict=True)
+):
+    for row, channel in enumerate(image):
+        axis = axes[row, column]
+        axis.imshow(255 - channel, cmap="gray", vmin=0, vmax=255)
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        for spine in axis.spines.values():
+            chosen = row == sign
+            spine.set(visible=True, color="C0" if chosen else "0.8", linewidth=3 if chosen else 1)
+    axes[0, column].set_title(f"read {label}", fontsize=10)
+for row, name in enumerate(("first", "second", "sign")):
+    axes[row, 0].set_ylabel(name)
+show(figure, "11_where_inputs")
+
+# %%
+# Why this is hard without SE
+# ---------------------------
+#
+# A convolution of 3 x 3 pixels sees the sign only where it is. The digits are elsewhere, so what it
+# makes of them cannot depend on the sign. Deeper layers see more, and the last layer sees all: but
+# it *adds*. The score of "3" is a sum of terms, some from the sign, some from the two digits. What
+# the task wants is a *product*: (sign says first) times (first is a 3) plus (sign says second)
+# times (second is a 3). ReLU can build products out of sums, at the price of many units.
+#
+# An SE block has the product built in. The average of a map tells whether there are stripes, and of
+# which kind, anywhere: it does not matter where. From it come the gates, and the gates multiply.
+#
+# Two nets
+# --------
+#
+# The net is that of chapter 8, with three channels at the input: three stages of convolution, ReLU
+# and pooling, with or without SE blocks. Both see the same images in the same order.
+
+EPOCHS = 1 if QUICK else 8
+options = Options(epochs=EPOCHS, workers=2)
+shape = images.shape
+net, plain = (tiny_net(ratio, shape=shape, input_grad=False) for ratio in (4, None))
+params = train(net, images, options, progress=False).params
+plain_params = train(plain, images, options, progress=False).params
+for title, own, trained in (("with SE", net, params), ("without", plain, plain_params)):
+    size = sum(array.size for array in trained.values())
+    print(f"{title:8} {size:7,} parameters, accuracy {100 * accuracy(own, trained, images):.2f} %")
+
+# %%
+# What the gates do
+# -----------------
+#
+# Here are the mean gates of every channel, for the images with the one sign and with the other.
+# Channels are sorted by their difference.
+
+gates = collect_gates(net, params, images, images.test_images)
+means = {name: np.stack([s[signs == k].mean(axis=0) for k in (0, 1)]) for name, s in gates.items()}
+differences = {name: mean[0] - mean[1] for name, mean in means.items()}
+
+figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.9), sharey=True, width_ratios=[2, 3, 4])
+for axis, (name, mean) in zip(axes, means.items(), strict=True):
+    order = np.argsort(differences[name])
+    axis.vlines(range(len(order)), *mean[:, order], color="0.75", linewidth=1.5)
+    for k, word in enumerate(("first", "second")):
+        axis.plot(mean[k][order], "o", color=f"C{3 * k}", markersize=3.5, label=f"read {word}")
+    axis.set(title=name, xlabel="channel, sorted")
+axes[0].set(ylabel="mean gate", ylim=(0, 1))
+handles, names = axes[0].get_legend_handles_labels()
+figure.legend(handles, names, loc="outside lower left", ncols=2)
+show(figure, "11_where")
+
+for name, difference in differences.items():
+    most = np.sort(np.abs(difference))[::-1]
+    print(
+        f"{name}: gates differ by {most[: len(most) // 4].mean():.2f} between the signs "
+        f"in the quarter of channels that differ most, {most.mean():.2f} in all"
+    )
+
+# %%
+# Do the channels of the wrong digit close? The filters of the first convolution tell which input
+# they listen to: the sum of their squared weights on each of the three channels of the image. In
+# later layers the two digits are mixed, and the filters do not tell.
+
+power = (params["conv1.w"] ** 2).sum(axis=(2, 3))  # (16, 3): filter, input channel
+leaning = (power[:, 0] - power[:, 1]) / power.sum(axis=1)  # 1: first digit only; -1: second
+print(
+    f"correlation with the gates of block 1: {np.corrcoef(leaning, differences['se1'])[0, 1]:.2f}"
+)
+
+# %%
+# One image, two signs
+# --------------------
+#
+# Take an image and turn its sign by 90 degrees: the digits stay as they are, the question changes.
+# If the block does what its name says, the gates change over, and the answer follows.
+
+
+def turned(images):
+    """Turn the sign of every image (N, 3, H, W), at its place."""
+    flipped = images.copy()
+    for image in flipped:
+        rows, columns = (np.flatnonzero(image[2].any(axis=k)) for k in (1, 0))
+        place = np.ix_(range(rows[0], rows[0] + 9), range(columns[0], columns[0] + 9))
+        image[2][place] = image[2][place].T
+    return flipped
+
+
+other = turned(images.test_images)
+assert (read_signs(other) == 1 - signs).all()
+answer, after = (predict(net, params, images, x) for x in (images.test_images, other))
+right = answer == labels
+print(f"answers that change with the sign: {100 * (answer != after)[right].mean():.0f} %")
+
+# %%
+# Are the gates the only way by which the sign acts? Give every image the gates of its turned twin,
+# and leave the image itself as it is.
+
+gates_turned = collect_gates(net, params, images, other)
+
+
+def answers(net, given):
+    """Give the answers of a net when its blocks give the gates ``given``, for the test images."""
+    parts = [slice(start, start + 500) for start in range(0, len(labels), 500)]
+    return np.concatenate(
+        [
+            replace_gates(net, {name: s[part] for name, s in given.items()})(
+                params, images.inputs(images.test_images[part])
+            )[0].argmax(axis=1)
+            for part in parts
+        ]
+    )
+
+
+crossed = answers(net, gates_turned)
+same = (crossed == after)[right & (answer != after)].mean()
+print(f"with the gates of the turned image, {100 * same:.0f} % of the answers follow the gates")
+
+# %%
+# What is left when gates are frozen
+# ----------------------------------
+#
+# Chapter 9 froze the gates of a net for digits, and nothing was lost. Here:
+#
+# - *mean*: every image gets the mean gates over all test images;
+# - *mean of its sign*: every image gets the mean gates of the images with its sign;
+# - *same sign*: the gates of another image, drawn at random, with the same sign;
+# - *other sign*: the same, with the other sign.
+
+rng = np.random.default_rng(0)
+rows = {k: np.flatnonzero(signs == k) for k in (0, 1)}
+alike = np.array([rng.choice(rows[k]) for k in signs])
+unlike = np.array([rng.choice(rows[1 - k]) for k in signs])
+FROZEN = {
+    "its own gates": gates,
+    "mean": {name: np.broadcast_to(s.mean(axis=0), s.shape) for name, s in gates.items()},
+    "mean of its sign": {name: mean[signs] for name, mean in means.items()},
+    "same sign": {name: s[alike] for name, s in gates.items()},
+    "other sign": {name: s[unlike] for name, s in gates.items()},
+}
+for title, given in FROZEN.items():
+    print(f"gates: {title:18} accuracy {100 * np.mean(answers(net, given) == labels):6.2f} %")
+
+# %%
+# Two sets of gates, one for each sign, are nearly all that the net needs. So the block does what
+# its name says: it excites the maps that help to answer the question, and suppresses the others.
+#
+# Nets of the same size, and larger ones
+# --------------------------------------
+#
+# SE blocks add weights. Would the same number of weights elsewhere do as well? We compare with nets
+# without SE: one whose last convolution has 71 filters in place of 64, which makes it as large as
+# the net with SE; one with a hidden layer of 64 units before the last, which may build products;
+# and one with twice as many channels everywhere, which is three times as large. Each is trained
+# with ten seeds.
+#
+# The rule, fixed before the runs: SE "removes most of the errors" of another net if it makes less
+# than half as many. The 95 % interval of (error of the other) - 2 (error with SE), over the seeds,
+# must lie above 0.
+
+
+def stages(*filters, last):
+    """Build a net without SE, with so many filters in its three convolutions."""
+    layers = {}
+    for number, (before, after) in enumerate(
+        zip((shape[0], *filters), filters, strict=False), start=1
+    ):
+        layers[f"conv{number}"] = Conv2d(before, after, input_grad=number > 1)
+        layers[f"relu{number}"] = Apply(relu)
+        layers[f"pool{number}"] = Apply(max_pool2d, size=2)
+    return Sequential(**layers, flatten=Apply(flatten), **last)
+
+
+NETS = {
+    "with SE": net,
+    "without SE": plain,
+    "71 filters": stages(16, 32, 71, last={"classify": Linear(71 * 9, 10)}),
+    "hidden layer": stages(
+        16,
+        32,
+        64,
+        last={"hidden": Linear(576, 64), "relu4": Apply(relu), "classify": Linear(64, 10)},
+    ),
+    "twice as wide": stages(32, 64, 128, last={"classify": Linear(128 * 9, 10)}),
+}
+
+
+def one_run(images, net, seed, epochs):
+    state = train(NETS[net], images, Options(epochs=epochs, seed=seed), progress=False)
+    return round(100 * (1 - float(state.accuracies[-1])), 4)
+
+
+# %%
+# The 50 runs take half an hour on two cores, so they are kept in ``results/11_where.json``. The
+# command ``python tutorials/11_where.py --long`` makes them anew.
+
+SEEDS = 10
+if LONG:
+    jobs = {
+        f"{name}, seed {seed}": {"net": name, "seed": seed, "epochs": EPOCHS}
+        for name in NETS
+        for seed in range(SEEDS)
+    }
+    folder = RUNS / "11_where" / images.name
+    done = sweep(one_run, jobs, folder, get_reusable_executor(), common={"images": images})
+    errors = {name: [done[f"{name}, seed {seed}"] for seed in range(SEEDS)] for name in NETS}
+    keep("11_where", {"data": str(images), "epochs": EPOCHS, "errors": errors})
+study = kept("11_where")
+print(f"kept results: {study['data']}, {study['epochs']} epochs; made with {study['made']}")
+errors = {name: np.array(values) for name, values in study["errors"].items()}
+print(f"{'':16}{'parameters':>11}{'error':>8}{'':10}{'minus twice that with SE'}")
+for name, values in errors.items():
+    size = sum(array.size for array in NETS[name].init(rng).values())
+    mean, half = interval(values)
+    line = f"{name:16}{size:11,}{mean:8.2f} ± {half:.2f}"
+    if name != "with SE":
+        mean, half = interval(values - 2 * errors["with SE"])
+        side = "undecided" if abs(mean) <= half else "most errors" if mean > 0 else "fewer"
+        line += f"{mean:13.2f} ± {half:.2f}   SE removes: {side}"
+    print(line)
