@@ -176,6 +176,10 @@ def test_a_class_is_checked_under_the_names_of_its_arguments(name: str) -> None:
     assert list(inspect.signature(op).parameters) == ["x", "W", "b"]
     report = gradcheck(op, shapes=SHAPES)
     assert report.ok, str(report)
+
+
+def test_shapes_of_a_class_go_by_the_names_of_its_arguments() -> None:
+    op = from_class(Dense, 4, 2, W="dW", b="db")
     assert gradcheck(op, shapes={"b": "O", "W": "I O", "x": "N I"}).ok
 
 

@@ -13,7 +13,7 @@ import numpy_se as se
 from numpy_se.checker import from_layer
 from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual
 
-fewer = settings(max_examples=settings().max_examples * 3 // 8)
+fewer = settings(max_examples=settings().max_examples // 4)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import seeds
 
@@ -51,6 +51,7 @@ def layers_on(channels: int) -> dict[str, Layer]:
 
 @modes
 @pytest.mark.parametrize("kind", layers_on(1))
+@settings(max_examples=settings().max_examples // 4)
 @given(shape=maps, seed=seeds)
 def test_gradients_of_every_layer(kind: str, train: Any, shape: Any, seed: int) -> None:
     layer, rng = layers_on(shape[1])[kind], np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """Operations of strangers: no right one is accused, every wrong one is seen, and no name is false.
 
-Each run takes every eighth operation of a file, from another one on in the next file. All of them
+Each run takes every sixteenth operation of a file, from another one on in the next file. All of them
 are checked with ``--hypothesis-profile=search``, and by matrix.py at several seeds.
 """
 
@@ -14,7 +14,7 @@ from strangers import Stranger
 from numpy_se import gradcheck
 from numpy_se.checker.findings import NUMBERS
 
-STEP = 1 if settings.get_current_profile_name() == "search" else 8
+STEP = 1 if settings.get_current_profile_name() == "search" else 16
 
 
 def chosen(right: bool) -> list[Any]:
