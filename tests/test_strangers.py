@@ -1,7 +1,7 @@
 """Operations of strangers: no right one is accused, every wrong one is seen, and no name is false.
 
-Each run takes every sixteenth operation of a file, from another one on in the next file. All of them
-are checked with ``--hypothesis-profile=search``, and by matrix.py at several seeds.
+Each run takes every sixteenth operation of a file, from another one on in the next file. All are
+checked with ``--hypothesis-profile=search``, and by matrix.py at several seeds.
 """
 
 from typing import Any
