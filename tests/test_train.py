@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -295,6 +296,19 @@ def test_without_se_there_are_no_gates_to_draw(folder: Path, capsys: Any) -> Non
     with np.load(out / "params.npz") as params:
         assert not [key for key in params.files if key.startswith("se")]
     assert not (out / "gates.png").exists()
+
+
+def test_the_command_trains_a_residual_net(folder: Path, capsys: Any) -> None:
+    status, out = run("--net", "resnet8", "--ratio", "8")
+    assert status == 0
+    assert "MNIST: net resnet8, SE with ratio 8, " in capsys.readouterr().out
+    state, _ = checkpoint_of(out)
+    assert "unit3_1.sum.branch.norm2.mean" in state.params
+    assert main(["--resume", str(out), "--net", "tiny"]) == 1
+    assert "is of a run with --net resnet8, not with --net tiny" in capsys.readouterr().err
+    for name in ("resnet", "resnet9", "vgg16"):
+        assert main(["--net", name]) == 1
+        assert re.search(f"net is '{name}'|depth is 9; it wants 8, 14", capsys.readouterr().err)
 
 
 def test_without_matplotlib_and_tqdm_the_rest_is_written(
