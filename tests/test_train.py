@@ -345,7 +345,12 @@ def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, cap
     empty = tmp_path / "empty"
     empty.mkdir()
     wrong = {
-        ("--ratio", "64"): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
+        (
+            "--net",
+            "resnet8",
+            "--ratio",
+            "64",
+        ): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
         ("--data", str(empty)): "has no file train-images-idx3-ubyte.gz; it wants the four files",
         ("--data", ""): "has no file train-images-idx3-ubyte.gz; it wants the four files",
         ("--epochs", "1000000000000"): "Unable to allocate",
