@@ -243,7 +243,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     assert len(history["train_loss"]) == 2
     assert len(history["train_loss_of_every_step"]) == 8
     assert history["data"] == "MNIST"
-    assert history["parameters"] == 31_754
+    assert history["parameters"] == 31_882
     assert history["versions"]["numpy"] == np.__version__
     assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
 
@@ -422,7 +422,7 @@ def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> No
     assert main(["--resume", str(out)]) == 1
     error = capsys.readouterr().err
     assert (
-        "is of another architecture: params/se1.w1 is (4, 16) float32 there and (2, 16) float32 in"
+        "is of another architecture: params/se3.w1 is (16, 64) float32 there and (8, 64) float32 in"
         in error
     )
 
