@@ -1,0 +1,48 @@
+"""The folder of a student: a file for each exercise, with the task and a stub, and no solution."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from numpy_se.exercises.exercise import Exercise, all_exercises
+
+FILE = '''\
+"""Exercise {number}, about {minutes} minutes. {text}
+"""
+
+import numpy as np
+
+
+{stub}'''
+
+
+def start(folder: Path) -> int:
+    """Write the files that are not there yet; give their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [one for one in all_exercises() if not (folder / one.file).exists()]
+    for exercise in missing:
+        write(exercise, folder)
+    return len(missing)
+
+
+def reset(exercise: Exercise, folder: Path) -> Path | None:
+    """Write the file of an exercise again, and keep the one that was there; say where."""
+    path = folder / exercise.file
+    kept = path.with_suffix(".old.py") if path.exists() else None
+    if kept:
+        os.replace(path, kept)
+    write(exercise, folder)
+    return kept
+
+
+def write(exercise: Exercise, folder: Path) -> None:
+    """Write the task and the stub."""
+    names = {"number": exercise.number, "minutes": exercise.minutes}
+    text = FILE.format(text=exercise.text, stub=exercise.stub, **names)
+    (folder / exercise.file).write_text(text, encoding="utf-8")
+
+
+def is_begun(folder: Path) -> bool:
+    """Tell whether there are files of exercises."""
+    return any((folder / exercise.file).exists() for exercise in all_exercises())

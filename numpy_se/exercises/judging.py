@@ -1,0 +1,141 @@
+"""The check of an answer: in this process for a notebook, in one of its own for a file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from numpy_se.checker import gradcheck
+from numpy_se.checker.adapt import Op
+from numpy_se.checker.judge import Report, check_file
+from numpy_se.checker.reference import forward_difference
+from numpy_se.checker.target import Target, load, op_of, read_target
+from numpy_se.exercises.exercise import Exercise, find
+from numpy_se.exercises.mistake import Mistake
+
+# Two files for ``check_file``: the answer, and the solution, whose mistakes the checker is taught.
+ANSWER = """
+from numpy_se.exercises.judging import op_in_file
+op = op_in_file({stem!r}, {path!r})
+"""
+SOLUTION = """
+from numpy_se.exercises.exercise import find
+exercise = find({stem!r})
+taught = exercise.taught()
+taught.__enter__()
+op = exercise.op
+"""
+
+
+def judge(exercise: Exercise, *functions: Any, seed: int = 0) -> Report:
+    """Check functions, or classes, as the answer to an exercise; give the report as a dict.
+
+    It has what a report of ``check_file`` has, without "text" and "printed". What the forward pass
+    raises comes through.
+    """
+    parts = zip(exercise.answers, functions, strict=True)
+    found = [([function], Target("", (name,), None, {})) for name, function in parts]
+    return judge_op(exercise, _judged(exercise, found), seed)
+
+
+def judge_op(exercise: Exercise, op: Op, seed: int = 0) -> Report:
+    """Check an operation as ``judge`` does."""
+    with exercise.taught():
+        if finding := forward_difference(op, exercise.op, exercise.shapes, seed):
+            cause = {"id": finding.code, "gradients": ["y"], "text": finding.text}
+            return {
+                "verdict": "wrong",
+                "kind": "forward",
+                "headline": finding.text,
+                "findings": [{"subject": "y", "text": finding.text, "index": None}],
+                "causes": [cause] if finding.code else [],
+                "gradients": {},
+                "resolution": {},
+                "reproduce": "",
+            }
+        return {**gradcheck(op, shapes=exercise.shapes, seed=seed).to_dict(), "kind": "checked"}
+
+
+def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
+    """Check a student's file, in a process that is stopped after ``timeout`` seconds."""
+    names = {"stem": exercise.stem, "path": str(path.absolute())}
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
+        answer.write_text(ANSWER.format(**names), encoding="utf-8")
+        solution.write_text(SOLUTION.format(**names), encoding="utf-8")
+        target, reference = f"{answer}:op", f"{solution}:op"
+        return check_file(target, exercise.shapes, timeout=timeout, reference=reference)
+
+
+def recognised(exercise: Exercise, causes: Sequence[Report]) -> list[Mistake]:
+    """The mistakes of which the checker says one of these causes.
+
+    "It is 2 times too large" is said of many mistakes. So an id is not enough: the words about the
+    solution with the mistake in it must be those about the answer.
+    """
+    found: list[Mistake] = []
+    for mistake in exercise.mistakes:
+        said = [cause for cause in causes if cause["id"] == mistake.id]
+        if said:
+            spoiled = judge_op(exercise, exercise.spoiled(mistake))
+            found += [mistake] if any(cause in spoiled["causes"] for cause in said) else []
+    return found
+
+
+# What a student has written.
+
+
+def op_in_file(stem: str, path: str) -> Op:
+    """The operation that a student's file answers with. What the file raises comes through."""
+    exercise, written = find(stem), names_in(Path(path))
+    targets = [read_target(f"{path}:{_style(name, written)}") for name in exercise.answers]
+    return _judged(exercise, [(load(target), target) for target in targets])
+
+
+def names_in(path: Path) -> set[str]:
+    """What a file defines, as far as it can be read without running it."""
+    body = _parsed(path).body
+    defined = (ast.FunctionDef, ast.ClassDef)
+    names = {node.name for node in body if isinstance(node, defined)}
+    assigned = (node.targets for node in body if isinstance(node, ast.Assign))
+    return names | {t.id for targets in assigned for t in targets if isinstance(t, ast.Name)}
+
+
+def gaps_in(path: Path) -> set[str]:
+    """The names that are still ``...``, as in a stub."""
+    return {
+        target.id
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.Assign) and _is_gap(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _is_gap(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is ...
+
+
+def _parsed(path: Path) -> ast.Module:
+    """The syntax of a file, empty where it has none: its check will say so."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _style(name: str, written: set[str]) -> str:
+    """How a file defines an answer: as a function, a class, or forward and backward."""
+    camel = "".join(word.capitalize() for word in name.split("_"))
+    for style in (name, camel, f"{name}_forward,{name}_backward", "forward,backward"):
+        if written.issuperset(style.split(",")):
+            return style
+    return name
+
+
+def _judged(exercise: Exercise, found: list[tuple[list[Any], Target]]) -> Op:
+    functions = (op_of(parts, target, exercise.shapes) for parts, target in found)
+    return exercise.judged(*functions)

@@ -1,0 +1,1 @@
+"""The ladder: one exercise a file, in the order of their numbers."""

@@ -1,0 +1,190 @@
+"""What a student reads: plain text of at most 80 columns, with colours on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy_se.checker.judge import Report
+from numpy_se.checker.words import listed
+from numpy_se.exercises.exercise import Exercise
+from numpy_se.exercises.mistake import Mistake
+from numpy_se.exercises.progress import Progress
+
+COLUMNS = 80
+COMMAND = "python -m numpy_se.exercises"
+RIGHT, WRONG, OPEN, GAP = "right", "WRONG", "not judged yet", "not written yet"
+UNDECIDED = "could not be decided here"
+STATES = {"right": RIGHT, "wrong": WRONG, "undecided": UNDECIDED}
+COLOURS = {RIGHT: "32", WRONG: "31", "passed": "32"}
+
+
+def head(exercise: Exercise, passed: int, of: int) -> str:
+    """Name the exercise, and draw how many are passed."""
+    title = f"{exercise.number}  {exercise.name.replace('_', ' ')}"
+    bar = f"[{'#' * passed}{'.' * (of - passed)}] {passed} of {of}"
+    return f"{title:<{COLUMNS - len(bar)}}{bar}"
+
+
+def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
+    """Say of y and of each gradient what is known. ``gaps`` are the names that are still ``...``.
+
+    Where each gradient is made from the one before, only the first wrong one is told.
+    """
+    found = dict.fromkeys(["y", *exercise.gradients], OPEN)
+    if report["kind"] == "forward":
+        found["y"] = WRONG
+    elif report["kind"] == "checked":
+        found["y"] = WRONG if "y" in _subjects(report) else RIGHT
+        found |= {name: STATES[one["state"]] for name, one in report["gradients"].items()}
+    found |= dict.fromkeys([name for name in found if name in gaps], GAP)
+    if exercise.in_steps and (stops := [n for n, mark in found.items() if mark != RIGHT]):
+        behind = [*found][[*found].index(stops[0]) + 1 :]
+        found |= dict.fromkeys(behind, OPEN)
+    return found
+
+
+def table(found: Mapping[str, str]) -> list[str]:
+    """Write the marks below each other."""
+    width = max(map(len, found))
+    return [f"  {name:<{width}}  {coloured(mark)}" for name, mark in found.items()]
+
+
+def causes(report: Report, found: Mapping[str, str]) -> list[Report]:
+    """The causes of what is shown."""
+    hidden = _hidden(found)
+    return [one for one in report.get("causes", ()) if not hidden.issuperset(one["gradients"])]
+
+
+def told(report: Report, found: Mapping[str, str]) -> list[str]:
+    """Say what is wrong, of all that is shown."""
+    if report["kind"] not in ("checked", "forward"):
+        return wrapped(report.get("headline", ""))
+    findings = [one for one in report["findings"] if one["subject"] not in _hidden(found)]
+    texts = {one["text"] for one in findings}
+    lines: list[str] = []
+    named: set[str] = set()
+    for cause in causes(report, found):
+        if cause["text"] not in texts:  # else, it is told below
+            lines += wrapped(_about(cause))
+            named.update(cause["gradients"])
+    for finding in findings:
+        if finding["index"] is not None:
+            lines += _entry(finding)
+        elif finding["subject"] not in named:
+            lines += wrapped(finding["text"])
+    if lines and report["reproduce"]:
+        lines += wrapped(f"smallest input found: {report['reproduce']}")
+    return lines
+
+
+def thoughts(mistakes: Sequence[Mistake]) -> list[str]:
+    """What to think about: the hints of the mistakes that are recognised."""
+    return [line for mistake in mistakes for line in wrapped(f"think: {mistake.hint}")]
+
+
+def notes(report: Report) -> list[str]:
+    """What could not be seen, unless all is well, and what the file prints."""
+    limits = report["limits"] if report["verdict"] == "inconclusive" else []
+    lines = [line for limit in limits for line in wrapped(f"note: {limit}")]
+    if report.get("printed"):
+        lines += ["  your file prints, at the end:", *indented(report["printed"])]
+    return lines
+
+
+def lessons(exercise: Exercise, report: Report) -> list[str]:
+    """What is read after a success: why the common wrong ways are wrong, and the solution."""
+    finest = max(report["resolution"].values(), default=0.0)
+    lines = [f"  {coloured('passed')}"]
+    lines += wrapped(
+        "y agrees with the solution to 5 digits, and the gradients with differences of your own y: "
+        f"an error of {finest:.0e} in one entry would be seen."
+    )
+    lines += ["", "  Common wrong ways, and why they are wrong:"]
+    for mistake in exercise.mistakes:
+        lines += ["", *_code("wrong", mistake.wrong), *_code("right", mistake.right)]
+        lines += wrapped(mistake.why)
+    return [*lines, "", *solution(exercise)]
+
+
+def solution(exercise: Exercise) -> list[str]:
+    """One solution; there are others."""
+    return ["  One solution:", "", *indented(exercise.solution.rstrip("\n"))]
+
+
+def row(exercise: Exercise, own: Progress) -> str:
+    """One line of the list of all exercises."""
+    state = "passed" if own.passed else "open"
+    state += ", solution seen" if own.seen else ""
+    return f"{exercise.number:2}  {exercise.title:<48} {exercise.minutes:3} min  {state}"
+
+
+def again(exercise: Exercise) -> list[str]:
+    """What to do after a check that is not passed."""
+    return [f"next: edit {exercise.file}, then  {COMMAND}", f"      a hint:  {COMMAND} hint"]
+
+
+def onward(exercise: Exercise) -> list[str]:
+    """What to do after a success."""
+    title = f"{exercise.number}, {exercise.title} ({exercise.minutes} minutes)"
+    return [f"next: {title}", f"      edit {exercise.file}, then  {COMMAND}"]
+
+
+def finished() -> list[str]:
+    """What to say when nothing is open."""
+    return ["All exercises are passed."]
+
+
+def wrapped(text: str) -> list[str]:
+    """Put a sentence into lines."""
+    return textwrap.wrap(
+        text, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    )
+
+
+def indented(text: str) -> list[str]:
+    """Put lines of code or of output into their place."""
+    return [f"      {line}".rstrip() for line in textwrap.dedent(text).split("\n")]
+
+
+def _code(title: str, text: str) -> list[str]:
+    """Write code behind a title."""
+    first, *rest = textwrap.dedent(text).split("\n")
+    return [f"    {title}  {first}", *(f"           {line}" for line in rest)]
+
+
+def coloured(word: str) -> str:
+    """Colour a word, on a terminal."""
+    if word not in COLOURS or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        return word
+    return f"\x1b[{COLOURS[word]}m{word}\x1b[0m"
+
+
+def show(*parts: list[str]) -> None:
+    """Print what there is, with an empty line between two parts."""
+    print(*("\n".join(part) for part in parts if part), sep="\n\n", end="\n\n", flush=True)
+
+
+def _subjects(report: Report) -> set[str]:
+    return {finding["subject"] for finding in report["findings"]}
+
+
+def _hidden(found: Mapping[str, str]) -> set[str]:
+    return {name for name, mark in found.items() if mark in (GAP, OPEN)}
+
+
+def _about(cause: Report) -> str:
+    what = listed(cause["gradients"])
+    if cause["id"] == "unknown":
+        return f"{what}: wrong{cause['text']}; none of the mistakes known here fits"
+    return f"{what}: consistent with: {cause['text']}"
+
+
+def _entry(finding: Mapping[str, Any]) -> list[str]:
+    at = ", ".join(map(str, finding["index"]))
+    given, wanted = f"{finding['given']:.6g}", f"{finding['expected']:.6g}"
+    name = finding["subject"]
+    return wrapped(f"worst entry {name}[{at}]: yours {given}, differences give {wanted}")
