@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from numpy_se.exercises.desk import Desk
 from numpy_se.exercises.folder import is_begun, start
@@ -64,14 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     begin = commands.add_parser("start", help="write the tasks, and what to begin with")
     begin.add_argument("folder")
     begin.set_defaults(run=None)
-    for name, run, many, words in [
+    rows: list[tuple[str, Any, Any, str]] = [
         ("check", Desk.check, "?", "check an exercise: the first open one, as without a command"),
         ("watch", Desk.watch, 0, "check an exercise each time that its file changes"),
         ("hint", Desk.hint, "?", "give a hint, the next one each time"),
         ("list", Desk.overview, 0, "list all exercises"),
         ("reset", Desk.reset, None, "write the file of an exercise again, and keep the old one"),
         ("show", Desk.show, None, "show the solution; before it is passed, this is noted"),
-    ]:
+    ]
+    for name, run, many, words in rows:
         command = commands.add_parser(name, help=words)
         command.set_defaults(run=run)
         if many != 0:

@@ -33,7 +33,10 @@ class Desk:
         marks = screen.marks(exercise, report, gaps)
         causes = screen.causes(report, marks)
         mistakes = recognised(exercise, causes)
-        own, passed = self._of(exercise), bool(report["verdict"] == "ok")
+        own, passed = (
+            self._of(exercise),
+            report["verdict"] == "ok" and screen.GAP not in marks.values(),
+        )
         own.tries += report is not UNWRITTEN
         own.passed |= passed
         own.meet([cause["id"] for cause in causes])
@@ -65,7 +68,7 @@ class Desk:
         own.hints = min(max(own.hints, 0) + 1, most)
         self._save()
         title = f"{exercise.number}  {exercise.title}: hint {own.hints} of {most}"
-        screen.show([title], screen.indented(exercise.hints[own.hints - 1]))
+        screen.show([title], screen.indented(exercise.hints[own.hints - 1], by=2))
         return True
 
     def overview(self) -> bool:

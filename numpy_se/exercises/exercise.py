@@ -23,8 +23,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, partial, wraps
 from importlib import import_module
+from inspect import Parameter, Signature
 from types import ModuleType
 from typing import Any
 
@@ -58,12 +59,12 @@ class Exercise:
         return f"{self.stem}.py"
 
     @property
-    def text(self) -> str:
-        return inspect.cleandoc(self.module.__doc__ or "")
+    def title(self) -> str:
+        return inspect.cleandoc(self.module.__doc__ or "").partition("\n")[0].rstrip(".")
 
     @property
-    def title(self) -> str:
-        return self.text.split("\n")[0].rstrip(".")
+    def task(self) -> str:
+        return inspect.cleandoc(self.module.__doc__ or "").partition("\n\n")[2]
 
     @property
     def minutes(self) -> int:
@@ -97,9 +98,20 @@ class Exercise:
         return tuple(inspect.signature(made).parameters) if made else (self.name,)
 
     def judged(self, *functions: Op) -> Op:
-        """Make an operation of the functions that a student has written."""
+        """Make an operation of the functions that a student has written.
+
+        Its arguments have the names of the exercise, whatever the student calls them.
+        """
         made = getattr(self.module, "judged", None)
-        return made(*functions) if made else functions[0]
+        op = made(*functions) if made else functions[0]
+
+        @wraps(op)
+        def judged(*args: Any) -> Any:
+            return op(*args)
+
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        judged.__signature__ = Signature([Parameter(name, kind) for name in self.shapes])  # type: ignore[attr-defined]
+        return judged
 
     @cached_property
     def op(self) -> Op:

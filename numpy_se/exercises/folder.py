@@ -8,7 +8,11 @@ from pathlib import Path
 from numpy_se.exercises.exercise import Exercise, all_exercises
 
 FILE = '''\
-"""Exercise {number}, about {minutes} minutes. {text}
+"""{title}.
+
+Exercise {number}, about {minutes} minutes.
+
+{task}
 """
 
 import numpy as np
@@ -38,8 +42,13 @@ def reset(exercise: Exercise, folder: Path) -> Path | None:
 
 def write(exercise: Exercise, folder: Path) -> None:
     """Write the task and the stub."""
-    names = {"number": exercise.number, "minutes": exercise.minutes}
-    text = FILE.format(text=exercise.text, stub=exercise.stub, **names)
+    text = FILE.format(
+        title=exercise.title,
+        number=exercise.number,
+        minutes=exercise.minutes,
+        task=exercise.task,
+        stub=exercise.stub,
+    )
     (folder / exercise.file).write_text(text, encoding="utf-8")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Sequence
+from functools import cache, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -73,26 +75,42 @@ def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
 def recognised(exercise: Exercise, causes: Sequence[Report]) -> list[Mistake]:
     """The mistakes of which the checker says one of these causes.
 
-    "It is 2 times too large" is said of many mistakes. So an id is not enough: the words about the
-    solution with the mistake in it must be those about the answer.
+    "It is 2 times too large" is said of many mistakes. So an id is not enough: what is said of the
+    solution with the mistake in it must be the same, and about the same gradient.
     """
-    found: list[Mistake] = []
-    for mistake in exercise.mistakes:
-        said = [cause for cause in causes if cause["id"] == mistake.id]
-        if said:
-            spoiled = judge_op(exercise, exercise.spoiled(mistake))
-            found += [mistake] if any(cause in spoiled["causes"] for cause in said) else []
-    return found
+    ids = {cause["id"] for cause in causes}
+    return [
+        mistake
+        for mistake in exercise.mistakes
+        if mistake.id in ids
+        if any(
+            (one["id"], one["text"]) == (other["id"], other["text"])
+            and not set(one["gradients"]).isdisjoint(other["gradients"])
+            for one in causes
+            for other in report_of(exercise, mistake)["causes"]
+        )
+    ]
+
+
+@cache
+def report_of(exercise: Exercise, mistake: Mistake) -> Report:
+    """The report of the solution with a mistake in it."""
+    return judge_op(exercise, exercise.spoiled(mistake))
 
 
 # What a student has written.
 
 
 def op_in_file(stem: str, path: str) -> Op:
-    """The operation that a student's file answers with. What the file raises comes through."""
-    exercise, written = find(stem), names_in(Path(path))
+    """The operation that a student's file answers with. What the file raises comes through.
+
+    A gradient that is not written yet is that of the solution, so that the others can be judged.
+    """
+    exercise, written, gaps = find(stem), names_in(Path(path)), gaps_in(Path(path))
     targets = [read_target(f"{path}:{_style(name, written)}") for name in exercise.answers]
-    return _judged(exercise, [(load(target), target) for target in targets])
+    op = _judged(exercise, [(load(target), target) for target in targets])
+    places = [k for k, name in enumerate(exercise.gradients) if name in gaps]
+    return _filled(op, exercise.op, places) if places else op
 
 
 def names_in(path: Path) -> set[str]:
@@ -105,18 +123,18 @@ def names_in(path: Path) -> set[str]:
 
 
 def gaps_in(path: Path) -> set[str]:
-    """The names that are still ``...``, as in a stub."""
-    return {
-        target.id
-        for node in ast.walk(_parsed(path))
-        if isinstance(node, ast.Assign) and _is_gap(node.value)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def _is_gap(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is ...
+    """The names that are read, and are still ``...``, as in a stub."""
+    nodes = [*ast.walk(_parsed(path))]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    written = Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
+    empty = Counter(
+        node.targets[0].id
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(node.value, ast.Constant) and node.value.value is ...
+    )
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    return {name for name in read if empty[name] and empty[name] == written[name]}
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -134,6 +152,28 @@ def _style(name: str, written: set[str]) -> str:
         if written.issuperset(style.split(",")):
             return style
     return name
+
+
+def _filled(op: Op, right: Op, places: Sequence[int]) -> Op:
+    """Take the gradients at these places from another operation."""
+
+    @wraps(op)
+    def filled(*args: Any) -> Any:
+        y, backward = op(*args)
+
+        def filled_backward(dy: Any) -> Any:
+            given, wanted = (_as_list(back(dy)) for back in (backward, right(*args)[1]))
+            for place in places:
+                given[place] = wanted[place]
+            return tuple(given)
+
+        return y, filled_backward
+
+    return filled
+
+
+def _as_list(grads: Any) -> list[Any]:
+    return list(grads) if isinstance(grads, tuple | list) else [grads]
 
 
 def _judged(exercise: Exercise, found: list[tuple[list[Any], Target]]) -> Op:

@@ -118,7 +118,7 @@ def solution(exercise: Exercise) -> list[str]:
 def row(exercise: Exercise, own: Progress) -> str:
     """One line of the list of all exercises."""
     state = "passed" if own.passed else "open"
-    state += ", solution seen" if own.seen else ""
+    state += ", seen" if own.seen else ""
     return f"{exercise.number:2}  {exercise.title:<48} {exercise.minutes:3} min  {state}"
 
 
@@ -145,15 +145,18 @@ def wrapped(text: str) -> list[str]:
     )
 
 
-def indented(text: str) -> list[str]:
+def indented(text: str, by: int = 6) -> list[str]:
     """Put lines of code or of output into their place."""
-    return [f"      {line}".rstrip() for line in textwrap.dedent(text).split("\n")]
+    return textwrap.indent(textwrap.dedent(text), by * " ").split("\n")
 
 
 def _code(title: str, text: str) -> list[str]:
     """Write code behind a title."""
-    first, *rest = textwrap.dedent(text).split("\n")
-    return [f"    {title}  {first}", *(f"           {line}" for line in rest)]
+    first, *rest = textwrap.dedent(text).strip("\n").split("\n")
+    return [
+        f"    {title}  {first or '(this is left out)'}",
+        *(f"           {line}" for line in rest),
+    ]
 
 
 def coloured(word: str) -> str:

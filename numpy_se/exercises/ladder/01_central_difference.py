@@ -80,7 +80,7 @@ MISTAKES = (
         why="From x - h to x + h it is 2 h.",
     ),
     Mistake(
-        "any.factor-too-small",
+        "any.factor",
         "/ (2 * h)",
         "/ 2 * h",
         hint="Which of the two does Python do first in 8 / 2 * 4?",

@@ -2,9 +2,9 @@
 
     x (N, D), a ()  ->  y (N, D)          y[i,j] = a * x[i,j]
 
-            x[0,0] --\\
-    a --+-> x[0,1] ---+--> y              a = 2,  x = [1 3]  ->  y = [2 6]
-        +-> ...    --/
+        +-- * x[0,0] --> y[0,0]
+    a --+-- * x[0,1] --> y[0,1]         a = 2,  x = [1 3]  ->  y = [2 6]
+        +-- ...
 
 L is a number that is made from y. You get dy[i,j] = dL/dy[i,j]: how much L
 grows when y[i,j] grows by a little. Give dx = dL/dx and da = dL/da, each in the
@@ -51,7 +51,7 @@ MISTAKES = (
         why="a is used by all entries, so its gradient is the sum of what they say.",
     ),
     Mistake(
-        "?",
+        "multiply.a-missing",
         "np.sum(x * dy)",
         "np.sum(dy)",
         hint="Let x be 0. Does y change when a does?",
@@ -72,7 +72,7 @@ MISTAKES = (
         why="The sum of x is how the sum of y grows. How L grows with y is in dy.",
     ),
     Mistake(
-        "?",
+        "multiply.b-missing",
         "dx = a * dy",
         "dx = dy.copy()",
         hint="a is 10, and x[0,0] grows by 1. By how much does y[0,0] grow?",

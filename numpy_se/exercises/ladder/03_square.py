@@ -14,7 +14,7 @@ from numpy_se.exercises import Mistake
 MINUTES = 10
 SHAPES = {"x": "N D"}
 HINTS = (
-    "How much does 3^2 grow when 3 becomes 3.01? And (-2)^2, when -2 becomes -1.99?",
+    "How much does 3^2 grow when 3 becomes 3.01? And (-2)^2, when\n-2 becomes -1.99?",
     "y = x * x has x twice, and each of them gives a share:\n"
     "dx[i,j] = x[i,j] * dy[i,j] + x[i,j] * dy[i,j]",
     """

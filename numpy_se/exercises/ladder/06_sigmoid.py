@@ -22,7 +22,7 @@ SHAPES = {"x": "N D"}
 HINTS = (
     "Where is the curve steepest? Where is it flat? Which product of two numbers\n"
     "that you have in y is like that?",
-    "With e = exp(-abs(x)):   y = 1 / (1 + e) for x >= 0, and e / (1 + e) for x < 0.\n"
+    "With e = exp(-abs(x)): y = 1 / (1 + e) for x >= 0, and e / (1 + e) for x < 0.\n"
     "dy/dx = exp(-x) / (1 + exp(-x))^2, and exp(-x) / (1 + exp(-x)) = 1 - y. So\n"
     "dx[i,j] = y[i,j] * (1 - y[i,j]) * dy[i,j]",
     """

@@ -49,7 +49,7 @@ MISTAKES = (
         why="A gradient has the shape of its array. This is the transpose.",
     ),
     Mistake(
-        "?",
+        "any.factor-too-small",
         "dy.T @ x",
         "dy.T @ x / len(x)",
         hint="Does y[0] change when there are more rows? Then why should dw?",
@@ -61,6 +61,7 @@ MISTAKES = (
         "dy @ w.reshape(w.shape[::-1]).T",
         hint="Write down w with numbers, and look where they are after your step.",
         why="reshape reads the numbers in their order and fills another shape.",
+        says="w is reshaped where it should be transposed",
     ),
     Mistake(
         "linear.dw-for-w",
@@ -70,9 +71,9 @@ MISTAKES = (
         why="dx goes back through w. dw is how w should change.",
     ),
     Mistake(
-        "?",
+        "any.dy-ignored",
         "dy.T @ x",
-        "np.ones_like(dy).T @ x",
+        "(0 * dy + 1).T @ x",
         hint="Let L not care about y at all: dy is 0. What is dw then?",
         why="Each share of x counts as much as L cares about its y.",
     ),

@@ -77,7 +77,7 @@ MISTAKES = (
         why="y is the winner itself: its slope is 1, however large it is.",
     ),
     Mistake(
-        "?",
+        "global-max-pool.channel-0",
         "winner[:, :, None]",
         "winner[:, :1, None]",
         hint="Is the largest pixel of each channel at the same place?",

@@ -62,7 +62,7 @@ MISTAKES = (
         why="A gate changes bright pixels more than dark ones: by x.",
     ),
     Mistake(
-        "?",
+        "any.factor-too-small",
         "np.sum(x * dy, axis=(2, 3))",
         "np.mean(x * dy, axis=(2, 3))",
         hint="Is the gate shared by the pixels, or divided among them?",
