@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from numpy_se.checker import gradcheck
-from numpy_se.checker.adapt import Op
+from numpy_se.checker.adapt import Op, explain
 from numpy_se.checker.judge import Report, check_file
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.target import Target, load, op_of, read_target
@@ -65,7 +67,9 @@ def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
     """Check a student's file, in a process that is stopped after ``timeout`` seconds."""
     names = {"stem": exercise.stem, "path": str(path.absolute())}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
+        ours = Path(folder, "site-packages")  # where no error is looked for
+        ours.mkdir()
+        answer, solution = ours / "answer.py", ours / "solution.py"
         answer.write_text(ANSWER.format(**names), encoding="utf-8")
         solution.write_text(SOLUTION.format(**names), encoding="utf-8")
         target, reference = f"{answer}:op", f"{solution}:op"
@@ -102,15 +106,10 @@ def report_of(exercise: Exercise, mistake: Mistake) -> Report:
 
 
 def op_in_file(stem: str, path: str) -> Op:
-    """The operation that a student's file answers with. What the file raises comes through.
-
-    A gradient that is not written yet is that of the solution, so that the others can be judged.
-    """
+    """The operation that a student's file answers with. What the file raises comes through."""
     exercise, written, gaps = find(stem), names_in(Path(path)), gaps_in(Path(path))
     targets = [read_target(f"{path}:{_style(name, written)}") for name in exercise.answers]
-    op = _judged(exercise, [(load(target), target) for target in targets])
-    places = [k for k, name in enumerate(exercise.gradients) if name in gaps]
-    return _filled(op, exercise.op, places) if places else op
+    return _judged(exercise, [(load(target), target) for target in targets], gaps)
 
 
 def names_in(path: Path) -> set[str]:
@@ -154,28 +153,31 @@ def _style(name: str, written: set[str]) -> str:
     return name
 
 
-def _filled(op: Op, right: Op, places: Sequence[int]) -> Op:
-    """Take the gradients at these places from another operation."""
+def _judged(
+    exercise: Exercise, found: list[tuple[list[Any], Target]], gaps: Collection[str] = ()
+) -> Op:
+    """The operation that a student has written, in any style.
+
+    A gradient in ``gaps`` is that of the solution, so that the others can be judged. All of them
+    are copied: a student may give ``dy`` itself where nothing has to be done to it.
+    """
+    op = exercise.judged(*(op_of(parts, target, exercise.shapes) for parts, target in found))
+    places = [k for k, name in enumerate(exercise.gradients) if name in gaps]
 
     @wraps(op)
-    def filled(*args: Any) -> Any:
-        y, backward = op(*args)
+    def judged(*args: Any) -> Any:
+        result = op(*args)
+        if explain(op, result):  # it gives no y, backward: the check will say so
+            return result
 
-        def filled_backward(dy: Any) -> Any:
-            given, wanted = (_as_list(back(dy)) for back in (backward, right(*args)[1]))
+        def backward(dy: Any) -> tuple[Any, ...]:
+            given = result[1](dy)
+            grads = list(given) if isinstance(given, tuple | list) else [given]
             for place in places:
-                given[place] = wanted[place]
-            return tuple(given)
+                wanted = exercise.op(*args)[1](dy)
+                grads[place] = wanted[place] if isinstance(wanted, tuple) else wanted
+            return tuple(np.array(a) if isinstance(a, np.ndarray) else a for a in grads)
 
-        return y, filled_backward
+        return result[0], backward
 
-    return filled
-
-
-def _as_list(grads: Any) -> list[Any]:
-    return list(grads) if isinstance(grads, tuple | list) else [grads]
-
-
-def _judged(exercise: Exercise, found: list[tuple[list[Any], Target]]) -> Op:
-    functions = (op_of(parts, target, exercise.shapes) for parts, target in found)
-    return exercise.judged(*functions)
+    return judged

@@ -18,7 +18,7 @@ COLUMNS = 80
 COMMAND = "python -m numpy_se.exercises"
 RIGHT, WRONG, OPEN, GAP = "right", "WRONG", "not judged yet", "not written yet"
 UNDECIDED = "could not be decided here"
-STATES = {"right": RIGHT, "wrong": WRONG, "undecided": UNDECIDED}
+STATES = {"right": RIGHT, "wrong": WRONG}
 COLOURS = {RIGHT: "32", WRONG: "31", "passed": "32"}
 
 
@@ -38,8 +38,9 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     if report["kind"] == "forward":
         found["y"] = WRONG
     elif report["kind"] == "checked":
-        found["y"] = WRONG if "y" in _subjects(report) else RIGHT
-        found |= {name: STATES[one["state"]] for name, one in report["gradients"].items()}
+        found["y"] = WRONG if "y" in {one["subject"] for one in report["findings"]} else RIGHT
+        states = STATES | {"undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN}
+        found |= {name: states[one["state"]] for name, one in report["gradients"].items()}
     found |= dict.fromkeys([name for name in found if name in gaps], GAP)
     if exercise.in_steps and (stops := [n for n, mark in found.items() if mark != RIGHT]):
         behind = [*found][[*found].index(stops[0]) + 1 :]
@@ -64,11 +65,13 @@ def told(report: Report, found: Mapping[str, str]) -> list[str]:
     if report["kind"] not in ("checked", "forward"):
         return wrapped(report.get("headline", ""))
     findings = [one for one in report["findings"] if one["subject"] not in _hidden(found)]
+    compared = {one["subject"] for one in findings if one["index"] is not None}
     texts = {one["text"] for one in findings}
     lines: list[str] = []
     named: set[str] = set()
     for cause in causes(report, found):
-        if cause["text"] not in texts:  # else, it is told below
+        unknown = cause["id"] == "unknown" and compared.issuperset(cause["gradients"])
+        if unknown or (cause["id"] != "unknown" and cause["text"] not in texts):
             lines += wrapped(_about(cause))
             named.update(cause["gradients"])
     for finding in findings:
@@ -169,10 +172,6 @@ def coloured(word: str) -> str:
 def show(*parts: list[str]) -> None:
     """Print what there is, with an empty line between two parts."""
     print(*("\n".join(part) for part in parts if part), sep="\n\n", end="\n\n", flush=True)
-
-
-def _subjects(report: Report) -> set[str]:
-    return {finding["subject"] for finding in report["findings"]}
 
 
 def _hidden(found: Mapping[str, str]) -> set[str]:

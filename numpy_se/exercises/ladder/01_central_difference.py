@@ -12,8 +12,8 @@ time by h to both sides, and give all slopes, in the shape of x:
 
     dx[k] = (f(x with x[k] + h) - f(x with x[k] - h)) / (2 h)
 
-The check takes it as the backward of y = sum(x^2), where it should be exact.
-All exercises behind this one are checked by such differences.
+The check takes it as the backward of y = sum(x^2) + sum(x)^2, where it should be
+exact. All exercises behind this one are checked by such differences.
 """
 
 import numpy as np
@@ -52,15 +52,15 @@ def central_difference(f, x, h):
 
 
 def judged(central_difference):
-    """The sum of squares, with differences as its backward."""
+    """A quadratic function, with differences as its backward."""
 
-    def sum_of_squares(x):
-        def backward(dy):
-            return central_difference(lambda x: dy * np.sum(x**2), x.copy(), 1e-3)
+    def f(x):
+        return np.sum(x**2) + np.sum(x) ** 2
 
-        return np.sum(x**2), backward
+    def quadratic(x):
+        return f(x), lambda dy: central_difference(lambda x: dy * f(x), x.copy(), 1e-3)
 
-    return sum_of_squares
+    return quadratic
 
 
 MISTAKES = (
@@ -100,5 +100,22 @@ MISTAKES = (
         hint="How many entries of x are nudged when you come to the last one?",
         why="One entry is nudged at a time. The one before has to go back first.",
         says="entries that were nudged before are not put back",
+    ),
+    Mistake(
+        "central-difference.left-below",
+        """\
+        step = np.zeros_like(x)
+        step[place] = h
+        dx[place] = (f(x + step) - f(x - step)) / (2 * h)
+""",
+        """\
+        x[place] += h
+        above = f(x)
+        x[place] -= 2 * h
+        dx[place] = (above - f(x)) / (2 * h)
+""",
+        hint="When you have nudged one entry, and go to the next: where is the first one?",
+        why="Each entry is left at x - h, while the next one is nudged.",
+        says="entries that were nudged before are left at x - h",
     ),
 )
