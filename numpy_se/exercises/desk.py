@@ -32,7 +32,7 @@ class Desk:
         report = UNWRITTEN if "y" in gaps else judge_file(exercise, path, self.timeout)
         marks = screen.marks(exercise, report, gaps)
         causes = screen.causes(report, marks)
-        mistakes = recognised(exercise, causes)
+        mistakes = recognised(exercise, causes, gaps)
         own, passed = (
             self._of(exercise),
             report["verdict"] == "ok" and screen.GAP not in marks.values(),

@@ -13,6 +13,7 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
     judged(...)  makes one of what the student writes: functions of the names of its parameters
     STUB         what the student begins with; else, it is made from the solution
     IN_STEPS     true where each gradient is made from the one before
+    FREE         true where y is the student's own, and is compared with nothing
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ class Exercise:
     @property
     def in_steps(self) -> bool:
         return bool(getattr(self.module, "IN_STEPS", False))
+
+    @property
+    def free(self) -> bool:
+        return bool(getattr(self.module, "FREE", False))
 
     @cached_property
     def answers(self) -> tuple[str, ...]:

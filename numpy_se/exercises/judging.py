@@ -47,8 +47,10 @@ def judge(exercise: Exercise, *functions: Any, seed: int = 0) -> Report:
 
 def judge_op(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     """Check an operation as ``judge`` does."""
+    shapes = exercise.shapes
     with exercise.taught():
-        if finding := forward_difference(op, exercise.op, exercise.shapes, seed):
+        finding = None if exercise.free else forward_difference(op, exercise.op, shapes, seed)
+        if finding:
             cause = {"id": finding.code, "gradients": ["y"], "text": finding.text}
             return {
                 "verdict": "wrong",
@@ -60,7 +62,7 @@ def judge_op(exercise: Exercise, op: Op, seed: int = 0) -> Report:
                 "resolution": {},
                 "reproduce": "",
             }
-        return {**gradcheck(op, shapes=exercise.shapes, seed=seed).to_dict(), "kind": "checked"}
+        return {**gradcheck(op, shapes=shapes, seed=seed).to_dict(), "kind": "checked"}
 
 
 def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
@@ -72,28 +74,32 @@ def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
         answer, solution = ours / "answer.py", ours / "solution.py"
         answer.write_text(ANSWER.format(**names), encoding="utf-8")
         solution.write_text(SOLUTION.format(**names), encoding="utf-8")
-        target, reference = f"{answer}:op", f"{solution}:op"
-        return check_file(target, exercise.shapes, timeout=timeout, reference=reference)
+        reference = None if exercise.free else f"{solution}:op"
+        return check_file(f"{answer}:op", exercise.shapes, timeout=timeout, reference=reference)
 
 
-def recognised(exercise: Exercise, causes: Sequence[Report]) -> list[Mistake]:
-    """The mistakes of which the checker says one of these causes.
+def recognised(
+    exercise: Exercise, causes: Sequence[Report], gaps: Collection[str] = ()
+) -> list[Mistake]:
+    """The mistakes of which the checker says one of these causes. ``gaps`` are not written yet.
 
     "It is 2 times too large" is said of many mistakes. So an id is not enough: what is said of the
-    solution with the mistake in it must be the same, and about the same gradient.
+    solution with the mistake in it must be the same, and about the same gradients.
     """
-    ids = {cause["id"] for cause in causes}
+    said = _said(causes, gaps)
     return [
         mistake
         for mistake in exercise.mistakes
-        if mistake.id in ids
+        if any(mistake.id == code for code, *_ in said)
         if any(
-            (one["id"], one["text"]) == (other["id"], other["text"])
-            and not set(one["gradients"]).isdisjoint(other["gradients"])
-            for one in causes
-            for other in report_of(exercise, mistake)["causes"]
+            mistake.id == code and (code, *rest) in said
+            for code, *rest in _said(report_of(exercise, mistake)["causes"], gaps)
         )
     ]
+
+
+def _said(causes: Sequence[Report], gaps: Collection[str]) -> set[tuple[Any, ...]]:
+    return {(c["id"], c["text"], frozenset(c["gradients"]).difference(gaps)) for c in causes}
 
 
 @cache

@@ -17,7 +17,7 @@ from numpy_se.exercises.progress import Progress
 COLUMNS = 80
 COMMAND = "python -m numpy_se.exercises"
 RIGHT, WRONG, OPEN, GAP = "right", "WRONG", "not judged yet", "not written yet"
-UNDECIDED = "could not be decided here"
+UNDECIDED, OWN = "could not be decided here", "your own: compared with nothing"
 STATES = {"right": RIGHT, "wrong": WRONG}
 COLOURS = {RIGHT: "32", WRONG: "31", "passed": "32"}
 
@@ -35,13 +35,14 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     Where each gradient is made from the one before, only the first wrong one is told.
     """
     found = dict.fromkeys(["y", *exercise.gradients], OPEN)
-    if report["kind"] == "forward":
-        found["y"] = WRONG
-    elif report["kind"] == "checked":
+    if report["kind"] in ("checked", "forward"):
         found["y"] = WRONG if "y" in {one["subject"] for one in report["findings"]} else RIGHT
+    if report["kind"] == "checked":
         states = STATES | {"undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN}
         found |= {name: states[one["state"]] for name, one in report["gradients"].items()}
     found |= dict.fromkeys([name for name in found if name in gaps], GAP)
+    if exercise.free and found["y"] == RIGHT:
+        found["y"] = OWN
     if exercise.in_steps and (stops := [n for n, mark in found.items() if mark != RIGHT]):
         behind = [*found][[*found].index(stops[0]) + 1 :]
         found |= dict.fromkeys(behind, OPEN)
@@ -102,9 +103,10 @@ def lessons(exercise: Exercise, report: Report) -> list[str]:
     """What is read after a success: why the common wrong ways are wrong, and the solution."""
     finest = max(report["resolution"].values(), default=0.0)
     lines = [f"  {coloured('passed')}"]
+    first = "" if exercise.free else "y agrees with the solution to 5 digits. "
     lines += wrapped(
-        "y agrees with the solution to 5 digits, and the gradients with differences of your own y: "
-        f"an error of {finest:.0e} in one entry would be seen."
+        f"{first}The gradients agree with differences of your own y: an error of {finest:.0e} in "
+        "one entry would be seen."
     )
     lines += ["", "  Common wrong ways, and why they are wrong:"]
     for mistake in exercise.mistakes:

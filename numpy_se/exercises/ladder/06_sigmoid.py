@@ -9,8 +9,9 @@
     0 +------+------ x
              0
 
-exp(1000) is too large for a float, and NumPy warns. Write y so that exp only
-gets numbers of at most 0. Then give dx for dy: y is all that it needs.
+exp(1000) is too large for a float: it is inf, and inf / inf is nan. Write y so
+that exp only gets numbers of at most 0. Then give dx for dy: y is all that it
+needs.
 """
 
 import numpy as np
@@ -81,5 +82,12 @@ MISTAKES = (
         "x >= 0, e, 1",
         hint="Which way does the curve go when x grows?",
         why="The two cases are swapped, which gives the sigmoid of -x.",
+    ),
+    Mistake(
+        "any.nan-y",
+        "np.where(x >= 0, 1, e) / (1 + e)",
+        "np.exp(x) / (1 + np.exp(x))",
+        hint="What is exp(1000) for a float? And that, divided by itself?",
+        why="For large x this is inf / inf. exp of a negative number is never inf.",
     ),
 )

@@ -79,6 +79,13 @@ MISTAKES = (
         why="x is scaled too. The gates alone are one of two ways.",
     ),
     Mistake(
+        "se.scale:channel-scale.dy-ignored",
+        "np.sum(x * dy, axis=(2, 3))",
+        "np.sum(x, axis=(2, 3))",
+        hint="Let L not care about a channel of y: dy is 0 there. What is ds then?",
+        why="How L changes with a gate depends on how much L cares about y.",
+    ),
+    Mistake(
         "se.scale.ds.factor",
         "np.sum(x * dy, axis=(2, 3))",
         "np.mean(x * dy, axis=(2, 3))",
