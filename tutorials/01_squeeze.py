@@ -175,3 +175,5 @@ show(figure, "01_squeeze")
 # 3. With ones, mistakes hide: a gradient that mixes up the channels or the samples gives the same
 #    numbers. Random numbers of both signs show it.
 # 4. It is ``dz``: HW pixels with the share 1/(HW) each. The mean hands on what it gets.
+#
+# Now exercises 1 to 4, 8 and 9: ``python -m numpy_se.exercises``.

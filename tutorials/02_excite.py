@@ -403,3 +403,5 @@ for name, weights in cases.items():
 #    0.5, and it hardly learns any more.
 # 5. The derivative of a product with respect to one factor is the other factor. The weight stands
 #    beside ``a``.
+#
+# Now exercises 5 to 7, 15 and 16: ``python -m numpy_se.exercises``.

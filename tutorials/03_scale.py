@@ -232,3 +232,5 @@ for name, dy in {"ones": np.ones(x.shape), "random": rng.standard_normal(x.shape
 # 4. ``dy.sum(axis=(0, 2, 3))``: b is repeated along N, H and W.
 # 5. A change of size e moves both factors by a multiple of e, so x'·s' is a multiple of e². It
 #    vanishes when e is small. For a large step it is there: the paths then do not add up exactly.
+#
+# Now exercises 10 and 17: ``python -m numpy_se.exercises``.

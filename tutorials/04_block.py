@@ -517,3 +517,5 @@ show(figure, "04_block_jacobian")
 #    included, and hits all that is below it.
 # 4. No: the error is about 3 %. Take smaller maps, or a ``dy`` that is the same for all pixels of a
 #    channel. Better still, lower the tolerance: in float64, differences agree to seven digits.
+#
+# Now exercises 11, 14 and 18: ``python -m numpy_se.exercises``.

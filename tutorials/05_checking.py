@@ -466,3 +466,5 @@ for mistake in list(found)[:1] if QUICK else found:
 # 4. That the gradients fit at the sizes and values that were tried, up to the error that the report
 #    states. It said "ok" to ``length``, too. So try several sizes, large values, ties, and zeros.
 #    Measuring many points makes a mistake unlikely; only the derivation proves the formula.
+#
+# Now exercise 19: ``python -m numpy_se.exercises``.

@@ -265,3 +265,5 @@ show(figure, "08_mnist")
 #    the net whose runs differ more. And it was chosen by the test error.
 # 5. A run takes 15 times as long. All the errors fall, and so does the tenth that we ask for. The
 #    nets may also come closer together: what an SE block adds, more data can add as well.
+#
+# Now exercises 12 and 13: ``python -m numpy_se.exercises``.

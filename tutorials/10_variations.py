@@ -461,3 +461,5 @@ for name, runs in studies.items():
 #    Sigmoid gates are positive and begin around 0.5, so about half of F passes from the first step.
 # 4. The gates would begin around 1. So most channels would begin open, and most rows of w2 would
 #    get a gradient. The paper has no biases in these tables, so we have none either.
+#
+# Now exercises 20 to 24: ``python -m numpy_se.exercises``.

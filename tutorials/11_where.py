@@ -276,3 +276,6 @@ for name, values in errors.items():
         side = "undecided" if abs(mean) <= half else "most errors" if mean > 0 else "fewer"
         line += f"{mean:13.2f} ± {half:.2f}   SE removes: {side}"
     print(line)
+
+# %%
+# Now exercise 25: ``python -m numpy_se.exercises``.

@@ -12,8 +12,8 @@ time by h to both sides, and give all slopes, in the shape of x:
 
     dx[k] = (f(x with x[k] + h) - f(x with x[k] - h)) / (2 h)
 
-The check takes it as the backward of y = sum(x^2) + sum(x)^2, where it should be
-exact. All exercises behind this one are checked by such differences.
+The check takes it as the backward of y = sum(x^2) + sum(x)^2, where it should
+be exact. All exercises behind this one are checked by such differences.
 """
 
 import numpy as np

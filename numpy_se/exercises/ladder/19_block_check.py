@@ -1,16 +1,17 @@
-"""Write a check: which of eleven SE blocks have a right backward.
+"""Write a check: which SE blocks are right.
 
     block --->  y, backward = block(x, w1, w2)
                 dx, dw1, dw2 = backward(dy)          as in exercise 18
     is_right(block, x, w1, w2) -> True or False
 
-Three blocks are right, in different styles: their last digits differ. Eight are
-wrong, in one gradient or in several. All forward passes are right. Compare each
-entry of each gradient with a central difference of L = sum(y * dy).
+There are eleven blocks. Three are right, in different styles: their last digits
+differ. Eight have a backward that is wrong, in one gradient or in several. All
+forward passes are right. Compare each entry of each gradient with a central
+difference of L = sum(y * dy).
 
 The check calls is_right for each block, with small arrays, and makes a row of
-the answers: y[k] = x[k] if block k is accepted, else 0. So "y[5] is 0" says that
-block 5 was rejected. You do not have to look after dx here.
+the answers: y[k] = x[k] if block k is accepted, else 0. So "y[5] is 0" says
+that block 5 was rejected. You do not have to look after dx here.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
     x (N, C, H, W), w (C,)  ->  y (N, C, H, W)
 
     u[n,h,w] = sum over c of w[c] * x[n,c,h,w]        one map (N, H, W)
-    y        = x * sigmoid(u)                         the same gate in all channels
+    y        = x * sigmoid(u)                         one gate for all channels
 
 SE has a gate for each channel, from all pixels. This is the other way round: a
 gate for each pixel, from all channels. Give dx and dw for dy.

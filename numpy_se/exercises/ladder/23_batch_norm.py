@@ -6,9 +6,9 @@
     c    = (x - m) / sqrt(v + 1e-5)
     y    = gamma * c + beta
 
-An entry of x is in y as itself, in the mean, and in the deviation of its column.
-Give dx, dgamma and dbeta for dy. Think of the two means: what dx must have the
-mean 0 of, as adding a number to a column of x changes nothing.
+An entry of x is in y as itself, in the mean and in the deviation of its column.
+Give dx, dgamma and dbeta for dy. (Add 1 to a column of x: y stays as it is. So
+the sum of a column of dx must be 0.)
 """
 
 import numpy as np
@@ -18,8 +18,7 @@ from numpy_se.exercises import Mistake
 MINUTES = 45
 SHAPES = {"x": "N D", "gamma": "D", "beta": "D"}
 HINTS = (
-    "Add 1 to a column of x, or multiply it by 2: what happens to y? What does that\n"
-    "say about the sum of dx, and about the sum of dx * c?",
+    "Multiply a column of x by 2: what happens to y? What does that say about the\nsum of dx * c?",
     "With dc = gamma * dy, and means over n for each column:\n"
     "dx = (dc - mean(dc) - c * mean(dc * c)) / sqrt(v + 1e-5)\n"
     "dgamma[d] = sum over n of dy[n,d] * c[n,d],  dbeta[d] = sum over n of dy[n,d]",

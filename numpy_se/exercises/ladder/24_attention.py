@@ -6,8 +6,8 @@
     p = softmax of the rows  (T, S)   exercise 12
     y = p v                  (T, E)   a mean of the values, with the weights p
 
-Give dq, dk and dv for dy. It is a chain of three steps that you know: a product,
-a softmax, a product.
+Give dq, dk and dv for dy. It is a chain of three steps that you know: a
+product, a softmax, a product.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy_se.exercises import Mistake
 MINUTES = 40
 SHAPES = {"q": "T D", "k": "S D", "v": "S E"}
 HINTS = (
-    "y = p v is a linear layer: what are dp and dv? Which exercise is the next step?",
+    "y = p v is a linear layer: what are dp and dv? Which exercise is the next\nstep?",
     "dp = dy v^T,  dv = p^T dy\n"
     "de[t,s] = p[t,s] * (dp[t,s] - sum over j of p[t,j] * dp[t,j])\n"
     "dq = de k / sqrt(D),  dk = de^T q / sqrt(D)",
