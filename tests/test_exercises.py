@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from numpy_se.exercises import answer as answers
 from numpy_se.exercises import check, folder, judging, progress, screen, watch
 from numpy_se.exercises.__main__ import main
 from numpy_se.exercises.exercise import Exercise, all_exercises, find
@@ -36,7 +37,7 @@ MISTAKES = [
 @pytest.mark.parametrize("exercise", EXERCISES[::EACH])
 def test_a_solution_is_accepted(exercise: Exercise) -> None:
     for seed in range(SEEDS):
-        report = judging.judge_op(exercise, exercise.op, seed)
+        report = judging.judge(exercise, exercise.op, seed)
         assert report["verdict"] == "ok", report
 
 
@@ -52,10 +53,10 @@ def test_a_mistake_is_rejected_and_recognised(exercise: Exercise, mistake: Mista
 def test_a_stub_does_not_pass(exercise: Exercise, tmp_path: Path) -> None:
     folder.write(exercise, tmp_path)
     path = tmp_path / exercise.file
-    assert set(exercise.answers) <= judging.names_in(path)
-    if not judging.gaps_in(path):
-        op = judging.op_in_file(exercise.stem, str(path))
-        assert judging.judge_op(exercise, op)["verdict"] != "ok"
+    assert set(exercise.answers) <= answers.names_in(path)
+    if not answers.gaps_in(path):
+        op = answers.op_in_file(exercise.stem, str(path))
+        assert judging.judge(exercise, op)["verdict"] != "ok"
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -169,7 +170,7 @@ def test_a_right_answer_in_another_style_is_accepted(style: str, tmp_path: Path)
     path = tmp_path / "07_linear.py"
     path.write_text(style)
     exercise = find(7)
-    report = judging.judge_op(exercise, judging.op_in_file(exercise.stem, str(path)))
+    report = judging.judge(exercise, answers.op_in_file(exercise.stem, str(path)))
     assert report["verdict"] == "ok", report
 
 

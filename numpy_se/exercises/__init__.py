@@ -3,6 +3,7 @@
 ladder/         the exercises, one a file, each found by being there
 exercise.py     what such a file holds
 mistake.py      a mistake: an edit that makes the solution wrong
+answer.py       what a student has written
 judging.py      the check of an answer
 folder.py       the student's folder: tasks and stubs
 progress.py     how far the student is
@@ -28,11 +29,12 @@ def check(name: str | int, *functions: Any) -> bool:
     What the forward pass raises comes through.
     """
     from numpy_se.exercises import screen
+    from numpy_se.exercises.answer import op_of_functions
     from numpy_se.exercises.exercise import find
     from numpy_se.exercises.judging import judge, recognised
 
     exercise = find(name)
-    report = judge(exercise, *functions)
+    report = judge(exercise, op_of_functions(exercise, functions))
     marks = screen.marks(exercise, report, set())
     mistakes = recognised(exercise, screen.causes(report, marks))
     passed: bool = report["verdict"] == "ok"

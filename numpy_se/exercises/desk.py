@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from numpy_se.checker.judge import Report
 from numpy_se.exercises import folder, progress, screen
+from numpy_se.exercises.answer import gaps_in
 from numpy_se.exercises.exercise import Exercise, all_exercises, find
-from numpy_se.exercises.judging import gaps_in, judge_file, recognised
+from numpy_se.exercises.judging import Report, judge_file, recognised
 from numpy_se.exercises.progress import Progress
 from numpy_se.exercises.screen import COMMAND
 from numpy_se.exercises.watch import changes

@@ -8,17 +8,17 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from numpy_se.checker.judge import Report
 from numpy_se.checker.words import listed
 from numpy_se.exercises.exercise import Exercise
+from numpy_se.exercises.judging import Report
 from numpy_se.exercises.mistake import Mistake
 from numpy_se.exercises.progress import Progress
 
 COLUMNS = 80
 COMMAND = "python -m numpy_se.exercises"
 RIGHT, WRONG, OPEN, GAP = "right", "WRONG", "not judged yet", "not written yet"
+FITS = "fits your y"
 UNDECIDED, OWN = "could not be decided here", "your own: compared with nothing"
-STATES = {"right": RIGHT, "wrong": WRONG}
 COLOURS = {RIGHT: "32", WRONG: "31", "passed": "32"}
 
 
@@ -37,9 +37,13 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     found = dict.fromkeys(["y", *exercise.gradients], OPEN)
     if report["kind"] in ("checked", "forward"):
         found["y"] = WRONG if "y" in {one["subject"] for one in report["findings"]} else RIGHT
-    if report["kind"] == "checked":
-        states = STATES | {"undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN}
-        found |= {name: states[one["state"]] for name, one in report["gradients"].items()}
+        states = {
+            "right": RIGHT if found["y"] == RIGHT else FITS,
+            "wrong": WRONG,
+            "undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN,
+        }
+        judged = {name for name in report["gradients"] if name in exercise.gradients}
+        found |= {name: states[report["gradients"][name]["state"]] for name in judged}
     found |= dict.fromkeys([name for name in found if name in gaps], GAP)
     if exercise.free and found["y"] == RIGHT:
         found["y"] = OWN
@@ -129,13 +133,19 @@ def row(exercise: Exercise, own: Progress) -> str:
 
 def again(exercise: Exercise) -> list[str]:
     """What to do after a check that is not passed."""
-    return [f"next: edit {exercise.file}, then  {COMMAND}", f"      a hint:  {COMMAND} hint"]
+    number = exercise.number
+    return [
+        f"next: edit {exercise.file}, then  {COMMAND} check {number}",
+        f"      or ask for a hint:  {COMMAND} hint {number}",
+    ]
 
 
 def onward(exercise: Exercise) -> list[str]:
     """What to do after a success."""
-    title = f"{exercise.number}, {exercise.title} ({exercise.minutes} minutes)"
-    return [f"next: {title}", f"      edit {exercise.file}, then  {COMMAND}"]
+    return [
+        f"next: {exercise.number}, {exercise.title} ({exercise.minutes} minutes)",
+        f"      edit {exercise.file}, then  {COMMAND}",
+    ]
 
 
 def finished() -> list[str]:

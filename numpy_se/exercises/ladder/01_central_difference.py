@@ -52,13 +52,17 @@ def central_difference(f, x, h):
 
 
 def judged(central_difference):
-    """A quadratic function, with differences as its backward."""
+    """A quadratic function, with differences as its backward. They are exact for any step."""
 
     def f(x):
         return np.sum(x**2) + np.sum(x) ** 2
 
     def quadratic(x):
-        return f(x), lambda dy: central_difference(lambda x: dy * f(x), x.copy(), 1e-3)
+        def backward(dy):
+            step = 0.1 + 0.1 * np.abs(x).max()
+            return central_difference(lambda x: dy * f(x), x.copy(), step)
+
+        return f(x), backward
 
     return quadratic
 
@@ -80,11 +84,12 @@ MISTAKES = (
         why="From x - h to x + h it is 2 h.",
     ),
     Mistake(
-        "any.factor",
+        "central-difference.product",
         "/ (2 * h)",
         "/ 2 * h",
         hint="Which of the two does Python do first in 8 / 2 * 4?",
         why="Python divides by 2, and multiplies the result with h.",
+        says="it is multiplied with h, not divided by it",
     ),
     Mistake(
         "any.sign",
