@@ -250,7 +250,7 @@ def test_a_wrong_forward_pass_is_told_first(desk: Path, capsys: Any) -> None:
     answer(desk, 5, "import numpy as np\ndef relu(x):\n    return abs(x), lambda dy: dy\n")
     assert main(["check", "relu"]) == 1
     out = capsys.readouterr().out
-    assert re.search("y +WRONG\n +dx +not judged yet", out)
+    assert re.search(r"y +WRONG\n", out)
     assert "think: What should y be where x is -2?" in out
 
 
@@ -270,7 +270,7 @@ def test_the_first_wrong_step_is_told(desk: Path, capsys: Any) -> None:
     [
         ("1/0", "ZeroDivisionError: division by zero (line 1 of 03_square.py)"),
         ("def square(x:", "SyntaxError"),
-        ("def cube(x): ...", "03_square.py has no function 'square'; it has cube"),
+        ("def cube(x): ...", "03_square.py has no function 'square'; it has cube next:"),
         ("while True: pass", "it takes longer than 1 s"),
         ("print('here I am'); 1/0", "here I am"),
     ],

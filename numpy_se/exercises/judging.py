@@ -19,7 +19,9 @@ Report = dict[str, Any]
 
 # Two files for ``check_file``: the answer, and the solution, whose mistakes the checker is taught.
 ANSWER = """
+import os
 from numpy_se.exercises.answer import op_in_file
+os.remove(__file__)  # errors are looked for in the files that are there
 op = op_in_file({stem!r}, {path!r})
 """
 SOLUTION = """
@@ -58,9 +60,7 @@ def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
     """Check a student's file, in a process that is stopped after ``timeout`` seconds."""
     names = {"stem": exercise.stem, "path": str(path.absolute())}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        ours = Path(folder, "site-packages")  # where no error is looked for
-        ours.mkdir()
-        answer, solution = ours / "answer.py", ours / "solution.py"
+        answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
         answer.write_text(ANSWER.format(**names), encoding="utf-8")
         solution.write_text(SOLUTION.format(**names), encoding="utf-8")
         reference = None if exercise.free else f"{solution}:op"
