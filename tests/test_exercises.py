@@ -338,6 +338,14 @@ def test_ctrl_c_is_one_line(desk: Path, monkeypatch: Any, capsys: Any) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_a_file_is_checked_when_it_changes(desk: Path, monkeypatch: Any, capsys: Any) -> None:
+    answer(desk, 1, "y = ...\nprint(y)")
+    monkeypatch.setattr("numpy_se.exercises.desk.changes", lambda _: [{"03_square.py", "my.py"}])
+    assert main(["watch"]) == 0
+    heads = [line for line in capsys.readouterr().out.split("\n") if line.endswith(" of 25")]
+    assert [line.split()[0] for line in heads] == ["1", "3"]
+
+
 def test_changes_are_seen_without_watchfiles(tmp_path: Path, monkeypatch: Any) -> None:
     def write(seconds: float) -> None:
         (tmp_path / "03_square.py").write_text("x = 1")

@@ -12,7 +12,7 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
 
     judged(...)  makes one of what the student writes: functions of the names of its parameters
     STUB         what the student begins with; else, it is made from the solution
-    IN_STEPS     true where each gradient is made from the one before
+    IN_STEPS     true where only the first wrong gradient is told
     FREE         true where y is the student's own, and is compared with nothing
 """
 

@@ -32,7 +32,7 @@ def head(exercise: Exercise, passed: int, of: int) -> str:
 def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     """Say of y and of each gradient what is known. ``gaps`` are the names that are still ``...``.
 
-    Where each gradient is made from the one before, only the first wrong one is told.
+    In an exercise in steps, what is behind the first wrong one is not judged yet.
     """
     found = dict.fromkeys(["y", *exercise.gradients], OPEN)
     if report["kind"] in ("checked", "forward"):

@@ -4,9 +4,8 @@
     weighted_sum  p (N, D), w (D,)   ->  y (N,)      one number for each row
     gate          x (N, D), s (N, D) ->  y (N, D)    x times tanh(s)
 
-The forward passes are right. Each backward has one bug. Mend them:
-da, dp and dw, dx and ds. The check tells which gradient is wrong. Try to see it
-before you run the check.
+The forward passes are right. Each backward has one bug: mend da, dp and dw, dx
+and ds. Try to see the bugs before you run the check, which tells the first one.
 """
 
 import inspect
@@ -17,6 +16,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 20
 SHAPES = {"a": "N D", "p": "N D", "w": "D", "x": "N D", "s": "N D"}
+IN_STEPS = True
 HINTS = (
     "For each gradient, ask two things: is each use of the argument there? And is\n"
     "the slope taken where the forward pass took it?",
