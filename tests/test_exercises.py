@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import numpy_se as se
+from numpy_se import fused
 from numpy_se.exercises import answer as answers
 from numpy_se.exercises import check, folder, judging, progress, screen, watch
 from numpy_se.exercises.__main__ import main
@@ -163,6 +165,17 @@ OTHER_NAMES = """
 def linear(inputs, weight):
     return inputs @ weight.T, lambda grad: (grad @ weight, grad.T @ inputs)
 """
+PACKAGE = [
+    ("relu", se.relu),
+    ("sigmoid", se.sigmoid),
+    ("linear", se.linear),
+    ("mean_pool", se.global_avg_pool),
+    ("max_pool", se.global_max_pool),
+    ("channel_scale", se.channel_scale),
+    ("cross_entropy", se.softmax_cross_entropy),
+    ("excitation", se.excitation),
+    ("se_block", fused.squeeze_excite),
+]
 
 
 @pytest.mark.parametrize("style", [LOOPS, CLASS, CACHE, OTHER_NAMES])
@@ -171,6 +184,13 @@ def test_a_right_answer_in_another_style_is_accepted(style: str, tmp_path: Path)
     path.write_text(style)
     exercise = find(7)
     report = judging.judge(exercise, answers.op_in_file(exercise.stem, str(path)))
+    assert report["verdict"] == "ok", report
+
+
+@pytest.mark.parametrize(("name", "op"), PACKAGE[:: 3 * EACH - 2])
+def test_an_operation_of_the_package_is_accepted(name: str, op: Any) -> None:
+    exercise = find(name)
+    report = judging.judge(exercise, answers.op_of_functions(exercise, [op]))
     assert report["verdict"] == "ok", report
 
 
@@ -232,7 +252,7 @@ def test_a_student_climbs(desk: Path, capsys: Any) -> None:
     out = capsys.readouterr().out
     assert re.search(r"y +right\n +dx +right\n +dw +WRONG", out)
     assert "dw: consistent with: it is N times too small" in out
-    assert "think: Does y[0] change when there are more rows?" in out
+    assert "think: Let each row be there twice." in out
     assert "worst entry dw[" in out
     answer(desk, 7, CACHE)
     assert main(["check", "7"]) == 0

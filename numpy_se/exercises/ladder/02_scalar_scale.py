@@ -61,7 +61,7 @@ MISTAKES = (
         "any.factor-too-small",
         "np.sum(x * dy)",
         "np.mean(x * dy)",
-        hint="Let x have twice as many entries. Does a change L as much as before?",
+        hint="Let each entry be there twice. Does a change L as much as before?",
         why="What several uses of a number say is added. A mean would divide it.",
     ),
     Mistake(

@@ -56,7 +56,7 @@ MISTAKES = (
         "any.factor-too-small",
         "dy.sum(axis=0)",
         "dy.mean(axis=0)",
-        hint="Let there be twice as many rows. Does b change L as much as before?",
+        hint="Let each row be there twice. Does b change L as much as before?",
         why="The shares of the rows are added. If L is a mean, dy is small already.",
     ),
     Mistake(

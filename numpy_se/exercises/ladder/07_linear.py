@@ -52,7 +52,7 @@ MISTAKES = (
         "any.factor-too-small",
         "dy.T @ x",
         "dy.T @ x / len(x)",
-        hint="Does y[0] change when there are more rows? Then why should dw?",
+        hint="Let each row be there twice. Does w change L as much as before?",
         why="Shares of the rows are added. If L is a mean, dy is small already.",
     ),
     Mistake(

@@ -54,7 +54,7 @@ MISTAKES = (
         "any.factor-too-large",
         "difference / len(logits) * dy",
         "difference * dy",
-        hint="Take each sample twice: y stays. Does your gradient of one sample?",
+        hint="Take each sample twice: y stays. Which share in y is left to one of them?",
         why="y is a mean, so each sample has a share of 1/N.",
     ),
     Mistake(

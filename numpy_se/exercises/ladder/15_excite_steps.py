@@ -120,7 +120,7 @@ MISTAKES = (
         "dw1 = dh.T @ z",
         "dw1 = da.T @ z",
         hint="w1 makes h. Which gradient belongs to h?",
-        why="da is in front of the ReLU, on its other side.",
+        why="da belongs to a, which is on the other side of the ReLU.",
         says="da in place of dh in dw1",
     ),
 )

