@@ -1,6 +1,6 @@
 """The exercises: each file of the ladder is tested by being there, and so are the commands.
 
-Each run takes every second solution and a few mistakes; ``--hypothesis-profile=search`` takes all,
+Each run takes every third solution and a few mistakes; ``--hypothesis-profile=search`` takes all,
 at several seeds.
 """
 
@@ -24,7 +24,7 @@ from numpy_se.exercises.exercise import Exercise, all_exercises, find
 from numpy_se.exercises.mistake import Mistake
 
 SEARCH = settings.get_current_profile_name() == "search"
-SEEDS, EACH, STEP = (5, 1, 1) if SEARCH else (1, 2, 23)
+SEEDS, EACH, STEP = (5, 1, 1) if SEARCH else (1, 3, 37)
 EXERCISES = [pytest.param(one, id=one.stem) for one in all_exercises()]
 MISTAKES = [
     pytest.param(exercise, mistake, id=f"{exercise.stem}-{mistake.id}")
@@ -187,7 +187,7 @@ def test_a_right_answer_in_another_style_is_accepted(style: str, tmp_path: Path)
     assert report["verdict"] == "ok", report
 
 
-@pytest.mark.parametrize(("name", "op"), PACKAGE[:: 3 * EACH - 2])
+@pytest.mark.parametrize(("name", "op"), PACKAGE[::EACH])
 def test_an_operation_of_the_package_is_accepted(name: str, op: Any) -> None:
     exercise = find(name)
     report = judging.judge(exercise, answers.op_of_functions(exercise, [op]))
@@ -320,7 +320,8 @@ def test_a_solution_that_was_seen_is_noted(desk: Path, capsys: Any) -> None:
 
 def test_a_reset_keeps_the_old_file(desk: Path, capsys: Any) -> None:
     answer(desk, 3, "mine")
-    assert main(["reset", "3"]) == 0
+    for _ in range(2):
+        assert main(["reset", "3"]) == 0
     assert (desk / "03_square.old.py").read_text() == "mine"
     assert "y = ..." in (desk / "03_square.py").read_text()
 

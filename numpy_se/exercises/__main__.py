@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         desk = Desk(Path(), options.timeout)
         passed = options.run(desk, options.exercise) if "exercise" in options else options.run(desk)
         return 0 if passed else 1
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -33,10 +33,8 @@ class Desk:
         marks = screen.marks(exercise, report, gaps)
         causes = screen.causes(report, marks)
         mistakes = recognised(exercise, causes, gaps)
-        own, passed = (
-            self._of(exercise),
-            report["verdict"] == "ok" and screen.GAP not in marks.values(),
-        )
+        passed = report["verdict"] == "ok" and screen.GAP not in marks.values()
+        own = self._of(exercise)
         own.tries += report is not UNWRITTEN
         own.passed |= passed
         own.meet([cause["id"] for cause in causes])

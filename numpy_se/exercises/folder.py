@@ -31,25 +31,30 @@ def start(folder: Path) -> int:
 
 
 def reset(exercise: Exercise, folder: Path) -> Path | None:
-    """Write the file of an exercise again, and keep the one that was there; say where."""
+    """Write the file of an exercise again; keep what was written there, and say where."""
     path = folder / exercise.file
-    kept = path.with_suffix(".old.py") if path.exists() else None
-    if kept:
+    kept = path.with_suffix(".old.py")
+    changed = path.exists() and path.read_bytes() != text_of(exercise).encode()
+    if changed:
         os.replace(path, kept)
     write(exercise, folder)
-    return kept
+    return kept if changed else None
 
 
 def write(exercise: Exercise, folder: Path) -> None:
-    """Write the task and the stub."""
-    text = FILE.format(
+    """Write the task and what to begin with."""
+    (folder / exercise.file).write_bytes(text_of(exercise).encode())
+
+
+def text_of(exercise: Exercise) -> str:
+    """The task and what to begin with."""
+    return FILE.format(
         title=exercise.title,
         number=exercise.number,
         minutes=exercise.minutes,
         task=exercise.task,
         stub=exercise.stub,
     )
-    (folder / exercise.file).write_text(text, encoding="utf-8")
 
 
 def is_begun(folder: Path) -> bool:
