@@ -13,13 +13,6 @@ TUTORIALS = Path(__file__).parent.parent / "tutorials"
 CHAPTERS = sorted(TUTORIALS.glob("[0-9]*.py"))
 
 
-def test_the_cheat_sheet_is_what_its_script_prints(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    runpy.run_path(str(TUTORIALS / "cheat_sheet.py"), run_name="__main__")
-    assert capsys.readouterr().out == (TUTORIALS / "CHEAT_SHEET.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_runs(
     chapter: Path,

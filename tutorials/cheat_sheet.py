@@ -150,7 +150,7 @@ NAMES = [  # the paper, PyTorch, Keras, here
     ("U, X̃", "x, out", "inputs, outputs", "`x`, `y`"),
     ("F_sq, z", "AdaptiveAvgPool2d(1)", "GlobalAveragePooling2D", "`global_avg_pool`, `z`"),
     ("W1, W2", "Linear.weight (out, in)", "Dense.kernel (in, out)", "`w1` (R, C), `w2` (C, R)"),
-    ("δ, σ", "ReLU, Sigmoid", 'activation="relu", "sigmoid"', "`relu`, `sigmoid`"),
+    ("delta, sigma", "ReLU, Sigmoid", 'activation="relu", "sigmoid"', "`relu`, `sigmoid`"),
     ("F_ex, s", "Sequential(Linear, ReLU, Linear, Sigmoid)", "two Dense", "`excite`, `s`"),
     ("F_scale", "x * s[:, :, None, None]", "Multiply", "`channel_scale`"),
     ("r, C / r", "rd_ratio, rd_channels (timm)", "ratio", "`ratio`, `reduced_width`"),
