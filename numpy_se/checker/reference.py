@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,12 +28,20 @@ from numpy_se.contract import Array, run_op
 Pair = tuple[Case, tuple[Any, ...], Array, Array]  # arguments, the y given, the y wanted
 
 
-def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Finding | None:
+@dataclass(frozen=True)
+class OtherForward:
+    """A forward pass that gives another ``y``, and arguments that show it, as plain lists."""
+
+    finding: Finding
+    arguments: dict[str, Any]
+
+
+def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> OtherForward | None:
     """Say where the forward pass of ``op`` gives another ``y`` than that of ``right``.
 
-    Several sizes are drawn, and values of all magnitudes. The code of the finding is that of a
-    wrong forward pass that is known and gives ``y`` at all of them, or "". What ``op`` raises at
-    the first sizes comes through.
+    Several sizes are drawn, and values of all magnitudes; the smallest arguments that show it are
+    told. The code of the finding is that of a wrong forward pass that is known and gives ``y`` at
+    all of them, or "". What ``op`` raises at the first sizes comes through.
     """
     with quiet():
         pairs: list[Pair] = []
@@ -46,19 +55,20 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Find
                 if not pairs:
                     raise
                 text = f"the forward pass raises {in_short(error)} for {_sizes(case)}"
-                return Finding(Kind.RAISES, "y", text)
+                return OtherForward(Finding(Kind.RAISES, "y", text), _plain(case, args))
             try:
                 wanted, _ = run_op("it", right, *copies(args))
             except Exception as error:
                 raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
             pairs.append((case, args, np.array(y), np.array(wanted)))
-        differences = [_difference(y, wanted) for _, _, y, wanted in pairs]
-        if not any(differences):
+        wrong = [pair for pair in pairs if _difference(*pair[2:])]
+        if not wrong:
             return None
-        text = f"y is wrong: {next(filter(None, differences))}"
+        case, args, y, wanted = min(wrong, key=lambda pair: sum(map(np.size, pair[1])))
+        text = f"y is wrong: {_difference(y, wanted)}"
         code, cause = _cause(pairs)
-        return Finding(Kind.VALUE, "y", f"{text}. Consistent with: {cause}" if code else text,
-                       code=code)  # fmt: skip
+        text = f"{text}. Consistent with: {cause}" if code else text
+        return OtherForward(Finding(Kind.VALUE, "y", text, code=code), _plain(case, args))
 
 
 def _arguments(
@@ -106,3 +116,7 @@ def _difference(given: Array, wanted: Array) -> str:
 def _sizes(case: Case) -> str:
     pairs = zip(case.names, case.shapes, strict=True)
     return ", ".join(f"{name} {shape}" for name, shape in pairs)
+
+
+def _plain(case: Case, args: tuple[Any, ...]) -> dict[str, Any]:
+    return {name: np.asarray(a).tolist() for name, a in zip(case.names, args, strict=True)}
