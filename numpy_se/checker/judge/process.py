@@ -35,6 +35,7 @@ PHASES = {
     "check": "in the forward pass, or while gradients were checked",
     "cause": "while the cause was looked for",
 }
+ALONE = ("-I", "-S", "-B", "-u", "-X", "utf8")  # no folders, no settings, no delay
 MOST_LINES, MOST_PRINTED = 10, 1000  # of what the file prints
 SINGLE = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
 POSIX = os.name == "posix"
@@ -60,7 +61,7 @@ class Process:
     ) -> None:
         self.seconds, self.left, self.phase = seconds, seconds, "load"
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", "-c", PROCESS, str(PACKAGE), *path],
+            [sys.executable, *ALONE, "-c", PROCESS, str(PACKAGE), *path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
