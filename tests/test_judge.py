@@ -1,5 +1,6 @@
 """Hand-ins that lie, crash, or reach for the verdict. None of them gets an "ok"."""
 
+import contextlib
 import os
 import re
 import sys
@@ -13,10 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matrix import strangers_by_file
 
 from numpy_se import gradcheck
+from numpy_se.checker.case import from_shapes
 from numpy_se.checker.judge import check_file
 from numpy_se.checker.judge.guard import DERIVE
+from numpy_se.checker.judge.moves import Moves
 from numpy_se.checker.judge.wire import (
     LENGTHS,
     MOST_BYTES,
@@ -27,6 +31,8 @@ from numpy_se.checker.judge.wire import (
     pack,
     receive,
 )
+from numpy_se.checker.run import copies
+from numpy_se.checker.slopes import quiet
 
 WRONG = "\ndef f(x):\n    return 2 * x, lambda dy: 3 * dy\n"
 RIGHT = "\ndef f(x):\n    return 2 * x, lambda dy: 2 * dy\n"
@@ -196,6 +202,48 @@ DISASTERS = {
         "unusable",
         "answer",
     ),
+    "an end of its own": (
+        "import json, os, struct\n"
+        "words = json.dumps({'ends': '\\nalice\\tok\\x1b\\u202e'}).encode()\n"
+        "for fd in range(3, 40):\n"
+        "    try: os.write(fd, struct.pack('<II', len(words), 0) + words)\n"
+        "    except OSError: pass\n" + WRONG,
+        "unusable",
+        "function",
+    ),
+    "an error of its own": (
+        "import json\n"
+        "plain = json.dumps\n"
+        "def forged(words):\n"
+        "    if 'names' in words: return plain(words)\n"
+        "    raised = {'title': '\\nalice\\x1b', 'text': 999 * '\\tok', 'other_code': 1}\n"
+        "    return plain({'number': words['number'], 'values': [], 'raises': raised})\n"
+        "json.dumps = forged" + RIGHT,
+        "unusable",
+        None,
+    ),
+    "a note of its own": (
+        "import json\n"
+        "plain = json.dumps\n"
+        "json.dumps = lambda words: plain({**words, 'note': '\\nalice\\tok\\x1b'})" + WRONG,
+        "wrong",
+        "checked",
+    ),
+    "another number": (
+        "import json\n"
+        "plain = json.dumps\n"
+        "json.dumps = lambda words: plain({**words, 'number': 1})" + WRONG,
+        "unusable",
+        "answer",
+    ),
+    "other arrays": (
+        "import json\n"
+        "plain = json.dumps\n"
+        "more = {'changed': [[1, 0], [1e400, {}]], 'shares': [[1], [2]], 'form': 7}\n"
+        "json.dumps = lambda words: plain({**words, **more})" + WRONG,
+        "unusable",
+        "answer",
+    ),
     "a thread that writes": (
         "import os, threading\n"
         "def write():\n"
@@ -328,7 +376,7 @@ DISASTERS = {
 def test_no_disaster_is_ok(tmp_path: Path, name: str) -> None:
     text, verdict, kind = DISASTERS[name]
     start = time.monotonic()
-    report = judged(tmp_path, text, timeout=1 if kind in ("timeout", None) else 20)
+    report = judged(tmp_path, text, timeout=0.5 if kind in ("timeout", None) else 20)
     assert time.monotonic() - start < 25
     assert report["verdict"] in ({verdict} if verdict else {"wrong", "unusable"}), report["text"]
     assert kind is None or report["kind"] == kind, report["text"]
@@ -384,6 +432,23 @@ def test_a_product_of_all_others_is_a_derivative(tmp_path: Path) -> None:
         "    return np.array([x.prod()]), backward\n"
     )
     assert judged(tmp_path, text)["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("file", [file for file in strangers_by_file() if "right" in file])
+def test_no_derivative_is_taken_for_differences(file: str) -> None:
+    rng = np.random.default_rng(0)
+    for stranger in strangers_by_file()[file][::3]:
+        with (
+            quiet(),
+            contextlib.suppress(TypeError, ValueError),
+        ):  # it does not take the first arguments
+            args = stranger.given(rng) if stranger.given else ()
+            args = args or from_shapes(stranger.shapes, None, stranger.op).draw(rng)
+            y, backward = stranger.op(*copies(args))
+            moves = Moves(args)
+            with moves.watched():
+                backward(rng.standard_normal(np.shape(y)))
+            assert not moves.places, stranger.title
 
 
 # Promises about arrays, which must be seen over there as they are here.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from numpy_se.checker.case import (
 )
 from numpy_se.checker.findings import Finding, Kind
 from numpy_se.checker.run import check_output, copies
-from numpy_se.checker.shapes import Shapes
+from numpy_se.checker.shapes import Shapes, argument_names
 from numpy_se.checker.slopes import Op, quiet
 from numpy_se.checker.words import in_short
 from numpy_se.contract import Array, run_op
@@ -43,6 +43,8 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
     told. The code of the finding is that of a wrong forward pass that is known and gives ``y`` at
     all of them, or "". What ``op`` raises at the first sizes comes through.
     """
+    if isinstance(shapes, Mapping):
+        right = _by_name(right, argument_names(op))
     with quiet():
         pairs: list[Pair] = []
         for case, args in _arguments(op, right, shapes, seed):
@@ -71,13 +73,23 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
         return OtherForward(Finding(Kind.VALUE, "y", text, code=code), _plain(case, args))
 
 
+def _by_name(right: Op, names: Sequence[str]) -> Op:
+    """The right function with its arguments in another order, where it has the same names."""
+    own = argument_names(right)
+    if sorted(own) != sorted(names):
+        return right
+    order = [names.index(name) for name in own]
+    return lambda *args: right(*(args[place] for place in order))
+
+
 def _arguments(
     op: Op, right: Op, shapes: Shapes, seed: int
 ) -> Iterator[tuple[Case, tuple[Any, ...]]]:
     """Draw arguments that the right function takes."""
     rng = np.random.default_rng(seed)
+    wanted = from_shapes(shapes, None, op)
     try:
-        first, _ = first_case(right, from_shapes(shapes, None, op))
+        first, _ = first_case(right, wanted)
     except Exception as error:
         raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
     for case in (first, *other_sizes(first, partial(forward_runs, right), rng)):

@@ -168,7 +168,7 @@ def _copied(target: Target, beside: Iterable[str | os.PathLike[str]], folder: Pa
     file = Path(target.path)
     if not file.is_file() or file.suffix != ".py":
         raise ValueError(f"{target.path!r} is no Python file; {WANTED}")
-    for path in {file, *map(Path, beside)}:
+    for path in (*map(Path, beside), file):
         _copy(path, folder / path.name)
     return target._replace(path=str(folder / file.name))
 

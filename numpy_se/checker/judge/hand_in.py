@@ -26,7 +26,6 @@ DIFFERENCES = (
     "backward works with differences: it calls functions where single entries of an argument are "
     "moved by little. Whether it knows the derivative cannot be decided"
 )
-MISFITS = (WireError, KeyError, TypeError, ValueError, AttributeError)
 
 
 class _Answer(NamedTuple):
@@ -44,7 +43,7 @@ class HandIn:
     def __init__(self, process: Process, title: str, job: dict[str, Any]) -> None:
         self.process, self.written = process, title
         self.number, self.dropped = 0, list[int]()
-        self.arrays = WeakValueDictionary[tuple[int, int], Array]()
+        self.arrays = WeakValueDictionary[tuple[int, ...], Array]()
         self.shared = deque[tuple[Any, Any]](maxlen=MOST_SHARED)
         words, _ = process.ask(job)
         try:
@@ -52,7 +51,7 @@ class HandIn:
             self.__signature__ = inspect.Signature(list(map(_parameter, words["names"])))
             if note := one_line(words["note"]):
                 self.note = note
-        except MISFITS as error:
+        except Exception as error:  # whatever does not fit
             raise _no_answer(error) from error
 
     def __call__(self, *args: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -105,7 +104,7 @@ class HandIn:
                 raise WireError("it is one to another request")
             results = self._mirrored(words, values, decode(words["values"], found))
             raised = _raised(words["raises"]) if "raises" in words else None
-        except MISFITS as error:
+        except Exception as error:  # whatever does not fit
             raise _no_answer(error) from error
         if "overflow" in words:
             np.multiply(1e300, 1e300)  # one there is one here
@@ -117,7 +116,7 @@ class HandIn:
         self, words: dict[str, Any], values: Sequence[Any], found: list[Any]
     ) -> list[Any]:
         """Change what is changed there, note what is shared there; give the results."""
-        changed = list(map(_slot, words.get("changed", [])))
+        changed = [tuple(slot) for slot in words.get("changed", [])]
         count = len(found) - len(changed)
         if count < 0:
             raise WireError("it lacks arrays")
@@ -131,7 +130,7 @@ class HandIn:
                     raise WireError("an array has another shape")
                 own[...] = value
         for pair in words.get("shares", []):
-            a, b = (self.arrays.get(_slot(slot)) for slot in pair)
+            a, b = (self.arrays.get(tuple(slot)) for slot in pair)
             self.shared.append((a, b))
         return found[:count]
 
@@ -154,11 +153,6 @@ def _parameter(name: str) -> inspect.Parameter:
     if name[:1] == "*":
         return inspect.Parameter(name[1:], kinds.VAR_POSITIONAL)
     return inspect.Parameter(name, kinds.POSITIONAL_OR_KEYWORD)
-
-
-def _slot(slot: Any) -> tuple[int, int]:
-    number, place = map(int, slot)
-    return number, place
 
 
 def _refuse_end(words: Any) -> None:
