@@ -1,6 +1,7 @@
 """Hand-ins that lie, crash, or reach for the verdict. None of them gets an "ok"."""
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -216,7 +217,7 @@ DISASTERS = {
         "plain = json.dumps\n"
         "def forged(words):\n"
         "    if 'names' in words: return plain(words)\n"
-        "    raised = {'title': '\\nalice\\x1b', 'text': 999 * '\\tok', 'other_code': 1}\n"
+        "    raised = {'title': '\\nalice\\x1b', 'text': 999 * '\\tok'}\n"
         "    return plain({'number': words['number'], 'values': [], 'raises': raised})\n"
         "json.dumps = forged" + RIGHT,
         "unusable",
@@ -267,6 +268,16 @@ DISASTERS = {
         None,
     ),
     "pipes closed": ("import os\nos.closerange(0, 100)" + WRONG, "unusable", "exit"),
+    "pipes closed in silence": (
+        "import os, time\nos.closerange(3, 100)\ntime.sleep(9)" + WRONG,
+        "unusable",
+        "exit",
+    ),
+    "a slow function": (
+        "import time\ndef f(x):\n    time.sleep(0.1)\n    return 2 * x, lambda dy: 3 * dy\n",
+        "unusable",
+        "timeout",
+    ),
     "stdout closed": (
         "import os, sys\nsys.stdout.close()\nos.close(1)" + WRONG,
         "wrong",
@@ -365,7 +376,7 @@ DISASTERS = {
         "function",
     ),
     "a row in a result": (
-        "def f(x):\n    return 2 * x, lambda dy: type('\\nalice\\tok\\ud800', (), {})()\n",
+        "def f(x):\n    return 2 * x, lambda dy: type('\\nalice\\tok\\x1b', (), {})()\n",
         "wrong",
         "checked",
     ),
@@ -405,7 +416,7 @@ def test_differences_are_no_derivative(tmp_path: Path, name: str) -> None:
         "h = 1e-6\n"
         "def g(x): return x.mean() * np.ones(2)\n"
         "def f(x):\n"
-        "    x, y = x.copy(), g(x)\n"
+        "    y = g(x)\n"
         "    def backward(dy):\n"
         "        dx = np.zeros_like(x)\n"
         "        for i in np.ndindex(x.shape):\n"
@@ -449,6 +460,17 @@ def test_no_derivative_is_taken_for_differences(file: str) -> None:
             with moves.watched():
                 backward(rng.standard_normal(np.shape(y)))
             assert not moves.places, stranger.title
+
+
+def test_moves_by_much_are_no_differences() -> None:
+    moves = Moves([x := np.array([1.001, 0.999, 1.002, 3.0])])
+    with moves.watched():
+        for place in range(4):
+            others = x.copy()
+            others[place] = 1
+            others.prod()
+    assert len(moves.places) == 3
+    assert not moves.are_differences
 
 
 # Promises about arrays, which must be seen over there as they are here.
@@ -572,6 +594,29 @@ def test_the_package_is_allowed_where_the_teacher_wants(tmp_path: Path) -> None:
         judged(tmp_path, text, allow=["numpy"])
 
 
+def test_a_reference_may_have_its_arguments_in_another_order(tmp_path: Path) -> None:
+    order = "def f({}): return x @ w, lambda dy: ({})\n"
+    (tmp_path / "g.py").write_text(order.format("w, x", "x.T @ dy, dy @ w.T"))
+    text = order.format("x, w", "dy @ w.T, x.T @ dy")
+    shapes = {"x": "N C", "w": "C O"}
+    report = judged(tmp_path, text, shapes=shapes, reference=f"{tmp_path / 'g.py'}:f")
+    assert report["verdict"] == "ok"
+    assert report["gradients"]["y"] == {"state": "right", "causes": []}
+
+
+def test_a_wrong_y_is_told_with_arguments_that_show_it(tmp_path: Path) -> None:
+    (tmp_path / "g.py").write_text("def f(x): return 2 * x, lambda dy: 2 * dy\n")
+    text = "def f(x): return abs(2 * x), lambda dy: 2 * dy\n"
+    report = judged(tmp_path, text, reference=f"{tmp_path / 'g.py'}:f")
+    assert (report["verdict"], report["kind"]) == ("wrong", "forward")
+    y = report["gradients"]["y"]
+    assert (y["state"], y["causes"]) == ("wrong", ["unknown"])
+    assert min(y["arguments"]["x"]) < 0
+    assert report["gradients"]["dx"]["state"] == "wrong"  # beside differences of this y
+    assert report["headline"].startswith("y is wrong: y[")
+    assert "dx is wrong" in report["headline"]
+
+
 REFERENCES = {
     "def g(x): return x": "g.py has no function 'f'; it has g",
     "def f(x): return x": "op gives a ndarray; it must give y, backward",
@@ -626,6 +671,19 @@ def test_values_come_back(values: list[Any]) -> None:
 def test_what_is_no_message_is_refused(words: bytes, body: bytes) -> None:
     with pytest.raises((WireError, EOFError)):
         read(LENGTHS.pack(len(words), len(body) + 1) + words + b"\x93" + body)
+
+
+def test_one_message_is_one() -> None:
+    with pytest.raises(WireError, match="more than one message"):
+        read(pack({}) + pack({}))
+
+
+@pytest.mark.parametrize("array", [np.array([{}]), np.array(["ok"]), np.zeros(2, "f8,i4")])
+def test_arrays_of_no_numbers_are_refused(array: Any) -> None:
+    file = io.BytesIO()
+    np.save(file, array)
+    with pytest.raises(WireError):
+        read(LENGTHS.pack(2, len(file.getvalue())) + b"{}" + file.getvalue())
 
 
 @pytest.mark.parametrize("lengths", [(1 << 31, 0), (2, MOST_BYTES + 1)])

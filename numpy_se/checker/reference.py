@@ -39,9 +39,9 @@ class OtherForward:
 def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> OtherForward | None:
     """Say where the forward pass of ``op`` gives another ``y`` than that of ``right``.
 
-    Several sizes are drawn, and values of all magnitudes; the smallest arguments that show it are
-    told. The code of the finding is that of a wrong forward pass that is known and gives ``y`` at
-    all of them, or "". What ``op`` raises at the first sizes comes through.
+    Several sizes are drawn, and values of all magnitudes. The code of the finding is that of a
+    wrong forward pass that is known and gives ``y`` at all of them, or "". What ``op`` raises at
+    the first sizes comes through.
     """
     if isinstance(shapes, Mapping):
         right = _by_name(right, argument_names(op))
@@ -63,11 +63,11 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
             except Exception as error:
                 raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
             pairs.append((case, args, np.array(y), np.array(wanted)))
-        wrong = [pair for pair in pairs if _difference(*pair[2:])]
-        if not wrong:
+        wrong = (pair for pair in pairs if _difference(*pair[2:]))
+        if (first := next(wrong, None)) is None:
             return None
-        case, args, y, wanted = min(wrong, key=lambda pair: sum(map(np.size, pair[1])))
-        text = f"y is wrong: {_difference(y, wanted)}"
+        case, args, y, right_y = first
+        text = f"y is wrong: {_difference(y, right_y)}"
         code, cause = _cause(pairs)
         text = f"{text}. Consistent with: {cause}" if code else text
         return OtherForward(Finding(Kind.VALUE, "y", text, code=code), _plain(case, args))

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from numpy_se.checker.judge.process import Process, Unusable
-from numpy_se.checker.judge.wire import CHUNK, MOST_NAME, Foreign, WireError, decode, encode
+from numpy_se.checker.judge.wire import CHUNK, Foreign, WireError, decode, encode
 from numpy_se.checker.words import one_line
 from numpy_se.contract import Array
 
@@ -165,10 +165,9 @@ def _refuse_end(words: Any) -> None:
 
 
 def _raised(words: dict[str, Any]) -> Exception:
-    """What the function raised, by name. Other values may help where the code is right."""
-    title, text = one_line(words["title"], MOST_NAME), one_line(words["text"])
-    base = TypeError if words["other_code"] is True else ValueError
-    error: Exception = type(title, (base,), {"__str__": lambda self: text})()
+    """What the function raised, by name."""
+    text = str(words["text"])
+    error: Exception = type(words["title"], (Exception,), {"__str__": lambda self: text})()
     return error
 
 

@@ -129,7 +129,7 @@ class Process:
         if not self._time():
             return self._late()
         try:
-            status = self.process.wait(1)
+            status = self.process.wait(0.5)
         except subprocess.TimeoutExpired:
             return Unusable("exit", f"it closes its pipe to the judge, {PHASES[self.phase]}")
         how = f"exit status {status}"
