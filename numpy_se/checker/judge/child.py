@@ -87,9 +87,9 @@ class _Call:
     """A forward call that the judge has not dropped: its arrays, and those of its backward."""
 
     number: int
+    moves: Moves
     backward: Callable[..., Any] | None = None
     arrays: list[_Array] = field(default_factory=list)
-    given: tuple[Array, ...] = ()
 
     def keep(self, number: int, values: Sequence[Any], start: int = 0) -> list[_Array]:
         numbered = enumerate(values, start)
@@ -154,10 +154,10 @@ class _Loaded:
         return {"number": number, **told}, found
 
     def _forward(self, number: int, args: list[Any]) -> tuple[Words, list[Any]]:
-        call = self.calls[number] = _Call(number)
-        call.given = tuple(a.copy() if isinstance(a, np.ndarray) else a for a in args)
+        call = self.calls[number] = _Call(number, Moves(args))
         kept = call.keep(number, args)
-        result = self.op(*args)
+        with call.moves.watched():
+            result = self.op(*args)
         if reason := explain(self.op, result, self.names):
             raise TypeError(f"gradcheck: {reason}")
         y, call.backward = result
@@ -178,10 +178,9 @@ class _Loaded:
     def _backward(self, number: int, call: _Call, dy: Any) -> tuple[Words, list[Any]]:
         before = [*call.keep(number, [dy]), *(a for a in call.arrays if a.number[0] == call.number)]
         assert call.backward is not None
-        moves = Moves(call.given)
-        with moves.watched():
+        with call.moves.watched():
             given = call.backward(dy)
-        if moves.are_differences:
+        if call.moves.are_differences:
             return {"differences": True}, []
         several = isinstance(given, tuple | list) and len(given) < MOST_VALUES // 2
         grads = list(given) if several else [given]

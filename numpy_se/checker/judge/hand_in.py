@@ -23,8 +23,8 @@ from numpy_se.contract import Array
 MOST_AT_ONCE = 48  # outputs
 MOST_SHARED = 100  # pairs of arrays that are remembered
 DIFFERENCES = (
-    "backward works with differences: it calls functions where single entries of an argument are "
-    "moved by little. Whether it knows the derivative cannot be decided"
+    "it works with differences: it calls functions where single entries of an argument are moved "
+    "by little. Whether backward knows the derivative cannot be decided"
 )
 
 

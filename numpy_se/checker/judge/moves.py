@@ -1,9 +1,9 @@
-"""Whether backward works with finite differences: a derivative does not move single entries.
+"""Whether a function works with finite differences: a derivative does not move single entries.
 
-While backward runs, each Python function that is called is looked at, those of NumPy too. An array
-in it that is an argument of the forward pass but for one entry, and this entry moved by little, is
-what a difference quotient needs. Where entries also move by much, it is something else: the product
-of all other entries, for example.
+While it runs, each Python function that is called is looked at, those of NumPy too. An array in it
+that is an argument of the forward pass but for one entry, and this entry moved by little, is what a
+difference quotient needs. Where entries also move by much, it is something else: the product of all
+other entries, for example.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ FEWEST = 3  # different entries
 
 
 class Moves:
-    """What is seen of arguments that move. ``args`` are theirs as the forward pass got them."""
+    """What is seen of the arguments of a forward pass that move."""
 
     def __init__(self, args: Sequence[Any]) -> None:
-        self.args = [a for a in args if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+        floats = (a for a in args if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+        self.args = [a.copy() for a in floats]
         self.shapes = {a.shape for a in self.args}
         self.places: set[tuple[int, int]] = set()
         self.by_much = False
