@@ -25,12 +25,14 @@ from numpy_se.checker.slopes import Op, quiet
 from numpy_se.checker.words import in_short
 from numpy_se.contract import Array, run_op
 
+MOST_TOLD = 1000  # numbers
+
 Pair = tuple[Case, tuple[Any, ...], Array, Array]  # arguments, the y given, the y wanted
 
 
 @dataclass(frozen=True)
 class OtherForward:
-    """A forward pass that gives another ``y``, and arguments that show it, as plain lists."""
+    """A forward pass that gives another ``y``, and arguments that show it, as lists of numbers."""
 
     finding: Finding
     arguments: dict[str, Any]
@@ -131,4 +133,7 @@ def _sizes(case: Case) -> str:
 
 
 def _plain(case: Case, args: tuple[Any, ...]) -> dict[str, Any]:
+    """The arguments by name, or none where they are too large to be read."""
+    if sum(map(np.size, args)) > MOST_TOLD:
+        return {}
     return {name: np.asarray(a).tolist() for name, a in zip(case.names, args, strict=True)}

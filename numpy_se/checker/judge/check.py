@@ -26,6 +26,7 @@ from numpy_se.checker.words import PACKAGE, in_short, listed
 from numpy_se.contract import check_count
 
 Report = dict[str, Any]
+MOST_SECONDS = 1_000_000
 KEPT = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "PATH", "SYSTEMROOT")  # variables of a hand-in
 
 
@@ -47,15 +48,16 @@ def check_file(
 
     The file is copied into an empty folder, with the files and folders ``beside`` it, and runs
     there in a process of its own, which answers "forward" and "backward" with numbers. The checker,
-    the reference and the verdict stay out of its reach: an "ok" cannot be forged by Python code.
+    the reference and the verdict are in other processes, and nothing that this one says is a
+    verdict: a right answer is the only way to an "ok".
     The process may take ``timeout`` seconds, and ends with all that it has started. It may not
     import what computes derivatives by itself: torch, jax, tensorflow, autograd, mxnet, keras and
     numpy_se, unless ``allow`` names it. A backward that is seen to move single entries of its
     arguments, as differences do, is "inconclusive".
 
-    What is not locked: the code runs with the rights of this process. It can read files (also those
-    of others, if it knows where they lie) and use the network, and C code is not held back. For
-    hostile code, use a container.
+    What is not locked: the code runs with the rights of this process. It can use the network and
+    files: the solution where it knows the place, on Linux also /proc, with the memory of this
+    process. C code is not held back (``ctypes``). For hostile code, use a container.
 
     The dict is that of ``GradientReport.to_dict``, with the whole report under "text", and under
     "printed" the last lines that the file prints. Where nothing can be checked, the verdict is
@@ -70,12 +72,13 @@ def check_file(
     still held against differences of the function's own ``y``.
 
     Raises ValueError and TypeError for ``shapes`` that do not read, a negative ``seed``, a
-    ``timeout`` that is not above 0, an unknown name in ``allow``, and a reference that fails.
+    ``timeout`` that is none, an unknown name in ``allow``, and a reference that fails.
     """
     plain = _plain(shapes)
     check_count("check_file", "seed", seed, at_least=0)
-    if not timeout > 0:
-        raise ValueError(f"check_file: timeout is {timeout}; it wants seconds above 0")
+    if not 0 < timeout <= MOST_SECONDS:
+        wanted = f"seconds above 0, up to {MOST_SECONDS}"
+        raise ValueError(f"check_file: timeout is {timeout}; it wants {wanted}")
     if unknown := [name for name in allow if name not in DERIVE]:
         raise ValueError(f"check_file: allow has {unknown[0]!r}; it wants some of {listed(DERIVE)}")
     with contextlib.ExitStack() as stack:

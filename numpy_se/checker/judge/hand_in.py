@@ -157,9 +157,8 @@ def _parameter(name: str) -> inspect.Parameter:
 
 def _refuse_end(words: Any) -> None:
     if "ends" in words:
-        raise Unusable(
-            "file" if words.get("kind") == "file" else "function", one_line(words["ends"])
-        )
+        kind = "file" if words.get("kind") == "file" else "function"
+        raise Unusable(kind, one_line(words["ends"]))
     if "differences" in words:
         raise Unusable("differences", DIFFERENCES)
 

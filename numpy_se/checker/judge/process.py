@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from numpy_se.checker.judge.wire import WireError, pack, receive
 from numpy_se.checker.words import PACKAGE, escaped
 from numpy_se.contract import Array
@@ -52,8 +54,7 @@ class Unusable(BaseException):
 class Process:
     """A process that answers. The time that is spent waiting for it is limited.
 
-    ``path`` are the folders of packages, ``variables`` its whole environment. Each method raises
-    Unusable where the process gives no answer.
+    ``path`` are the folders of packages, ``variables`` its whole environment.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Process:
             self.timer.start()
 
     def ask(self, words: Any, arrays: Sequence[Array] = ()) -> tuple[Any, list[Array]]:
-        """Send a request, and wait for its answer."""
+        """Send a request, and wait for its answer. Raises Unusable where there is none."""
         start = time.monotonic()
         self.deadline = start + self.left
         try:
@@ -159,8 +160,6 @@ class Process:
 
 def package_folders() -> list[str]:
     """The folders of installed packages, NumPy among them: nobody's files lie there."""
-    import numpy as np
-
     names = ("site-packages", "dist-packages")
     installed = [folder for folder in sys.path if Path(folder).name in names]
     return list(dict.fromkeys([*installed, str(Path(np.__file__).parent.parent)]))
