@@ -204,11 +204,12 @@ DISASTERS = {
         "answer",
     ),
     "an end of its own": (
-        "import json, os, struct\n"
+        "import json, os, struct, time\n"
         "words = json.dumps({'ends': '\\nalice\\tok\\x1b\\u202e'}).encode()\n"
         "for fd in range(3, 40):\n"
         "    try: os.write(fd, struct.pack('<II', len(words), 0) + words)\n"
-        "    except OSError: pass\n" + WRONG,
+        "    except OSError: pass\n"
+        "time.sleep(9)" + WRONG,
         "unusable",
         "function",
     ),
