@@ -156,7 +156,7 @@ def test_status_and_json(file: Path, capsys: Any) -> None:
     assert report["causes"][0]["gradients"] == ["dx"]
     assert main([f"{file}:crashes", "--shapes", "x=2,3", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["verdict"] == "unusable"
-    assert main([f"{file}:right", "--shapes", "N C H W, R C, C R"]) == 0
+    assert main([f"{file}:right", "--shapes", "N C H W, R C, C R", "--beside", str(file)]) == 0
     assert main([f"{file}:right", "--shapes", "x=N,C,H,W w1=R,C w2=C,R"]) == 0
 
 
@@ -165,6 +165,8 @@ REFUSED = {
     'did you mean "N C H W"?': ["--shapes", "NCHW"],
     "timeout is -1.0; it wants seconds above 0": ["--shapes", "N C", "--timeout", "-1"],
     "seed is -1; it wants at least 0": ["--shapes", "N C", "--seed", "-1"],
+    "allow has 'numpy'; it wants some of": ["--shapes", "N C", "--allow", "numpy"],
+    "the reference cannot be used: ": ["--shapes", "N C", "--reference", "none.py:f"],
 }
 
 
