@@ -17,8 +17,8 @@ shrink.py       the smallest arguments that show the error
 
 findings.py is the data that these hand on, words.py writes lists and exceptions in one line. Around
 it: adapt.py and layers.py take backwards in other styles than ``y, backward = op(x)``, reference.py
-holds a forward pass beside a right one, judge.py and target.py check what somebody's file defines,
-and __main__.py does so at the shell.
+holds a forward pass beside a right one, target.py reads what somebody's file defines, judge/ checks
+it in a process of its own, and __main__.py does so at the shell.
 """
 
 from numpy_se.checker.adapt import from_cache, from_class, from_layer

@@ -8,6 +8,7 @@ import json
 import sys
 
 from numpy_se.checker.judge import check_file
+from numpy_se.checker.judge.guard import DERIVE
 
 STATUS = {"ok": 0, "wrong": 1, "inconclusive": 2, "unusable": 2}
 
@@ -23,6 +24,8 @@ Shapes are sizes or letters; equal letters are axes of equal sizes, and several 
 Labels are whole numbers: --shapes logits=N,K labels=int,N
 Gradients are compared with differences of the function itself. Whether its y is the one that was
 asked for is only checked with --reference.
+The file is copied into an empty folder and runs there, in a process that cannot reach the verdict.
+It finds no files but those of --beside, and may not import what computes derivatives by itself.
 Exit status: 0 all gradients right, 1 something wrong, 2 not usable, or inconclusive; 130 after
 Ctrl-C.
 """
@@ -34,9 +37,15 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         report = check_file(
-            options.target, options.shapes, options.seed, options.timeout, options.reference
+            options.target,
+            options.shapes,
+            options.seed,
+            options.timeout,
+            options.reference,
+            allow=options.allow,
+            beside=options.beside,
         )
-    except ValueError as error:  # numbers and shapes that do not read
+    except ValueError as error:  # numbers and shapes that do not read, a reference that fails
         parser.error(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -61,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", metavar="FILE:FUNCTION", help="a function that gives the right y"
     )
+    parser.add_argument(
+        "--beside", nargs="+", default=[], metavar="PATH", help="files and folders that it needs"
+    )
+    what = f"what it may import in spite of all: {', '.join(DERIVE)}"
+    parser.add_argument("--allow", nargs="+", default=[], metavar="NAME", help=what)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 

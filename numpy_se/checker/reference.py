@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,21 +20,33 @@ from numpy_se.checker.case import (
 )
 from numpy_se.checker.findings import Finding, Kind
 from numpy_se.checker.run import check_output, copies
-from numpy_se.checker.shapes import Shapes
+from numpy_se.checker.shapes import Shapes, argument_names
 from numpy_se.checker.slopes import Op, quiet
 from numpy_se.checker.words import in_short
 from numpy_se.contract import Array, run_op
 
+MOST_TOLD = 1000  # numbers
+
 Pair = tuple[Case, tuple[Any, ...], Array, Array]  # arguments, the y given, the y wanted
 
 
-def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Finding | None:
+@dataclass(frozen=True)
+class OtherForward:
+    """A forward pass that gives another ``y``, and arguments that show it, as lists of numbers."""
+
+    finding: Finding
+    arguments: dict[str, Any]
+
+
+def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> OtherForward | None:
     """Say where the forward pass of ``op`` gives another ``y`` than that of ``right``.
 
     Several sizes are drawn, and values of all magnitudes. The code of the finding is that of a
     wrong forward pass that is known and gives ``y`` at all of them, or "". What ``op`` raises at
     the first sizes comes through.
     """
+    if isinstance(shapes, Mapping):
+        right = _by_name(right, argument_names(op))
     with quiet():
         pairs: list[Pair] = []
         for case, args in _arguments(op, right, shapes, seed):
@@ -46,19 +59,29 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Find
                 if not pairs:
                     raise
                 text = f"the forward pass raises {in_short(error)} for {_sizes(case)}"
-                return Finding(Kind.RAISES, "y", text)
+                return OtherForward(Finding(Kind.RAISES, "y", text), _plain(case, args))
             try:
                 wanted, _ = run_op("it", right, *copies(args))
             except Exception as error:
                 raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
             pairs.append((case, args, np.array(y), np.array(wanted)))
-        differences = [_difference(y, wanted) for _, _, y, wanted in pairs]
-        if not any(differences):
+        wrong = (pair for pair in pairs if _difference(*pair[2:]))
+        if (first := next(wrong, None)) is None:
             return None
-        text = f"y is wrong: {next(filter(None, differences))}"
+        case, args, y, right_y = first
+        text = f"y is wrong: {_difference(y, right_y)}"
         code, cause = _cause(pairs)
-        return Finding(Kind.VALUE, "y", f"{text}. Consistent with: {cause}" if code else text,
-                       code=code)  # fmt: skip
+        text = f"{text}. Consistent with: {cause}" if code else text
+        return OtherForward(Finding(Kind.VALUE, "y", text, code=code), _plain(case, args))
+
+
+def _by_name(right: Op, names: Sequence[str]) -> Op:
+    """The right function with its arguments in another order, where it has the same names."""
+    own = argument_names(right)
+    if sorted(own) != sorted(names):
+        return right
+    order = [names.index(name) for name in own]
+    return lambda *args: right(*(args[place] for place in order))
 
 
 def _arguments(
@@ -66,8 +89,9 @@ def _arguments(
 ) -> Iterator[tuple[Case, tuple[Any, ...]]]:
     """Draw arguments that the right function takes."""
     rng = np.random.default_rng(seed)
+    wanted = from_shapes(shapes, None, op)
     try:
-        first, _ = first_case(right, from_shapes(shapes, None, op))
+        first, _ = first_case(right, wanted)
     except Exception as error:
         raise ValueError(f"the reference cannot be used: {in_short(error)}") from error
     for case in (first, *other_sizes(first, partial(forward_runs, right), rng)):
@@ -106,3 +130,10 @@ def _difference(given: Array, wanted: Array) -> str:
 def _sizes(case: Case) -> str:
     pairs = zip(case.names, case.shapes, strict=True)
     return ", ".join(f"{name} {shape}" for name, shape in pairs)
+
+
+def _plain(case: Case, args: tuple[Any, ...]) -> dict[str, Any]:
+    """The arguments by name, or none where they are too large to be read."""
+    if sum(map(np.size, args)) > MOST_TOLD:
+        return {}
+    return {name: np.asarray(a).tolist() for name, a in zip(case.names, args, strict=True)}

@@ -120,6 +120,25 @@ def output(op: Op, args: tuple[Any, ...]) -> Array:
     return y
 
 
+def outputs(
+    op: Op, args: tuple[Any, ...], number: int, moves: Iterable[Array]
+) -> Iterator[Array | None]:
+    """The outputs where an argument takes other values, None where ``op`` raises.
+
+    An ``op`` whose function lives elsewhere may have a method of this name, for many at once.
+    """
+    if hasattr(op, "outputs"):
+        yield from op.outputs(args, number, moves)
+        return
+    for moved in moves:
+        try:
+            y = output(op, (*args[:number], moved, *args[number + 1 :]))
+        except Exception:  # the neighbour lies outside of the domain
+            yield None
+        else:
+            yield y
+
+
 def spread(a: Array) -> float:
     """How far the entries of ``a`` lie apart: the unit of steps. It is 1 where they are equal."""
     deviation = float(np.std(a))
@@ -154,11 +173,10 @@ def _tiny_changes(
     arg, rng = args[number], np.random.default_rng(0)
     move = step * spread(arg) * rng.choice([-1.0, 1.0], arg.shape)
     for side in (move, -move):
-        with contextlib.suppress(Exception):  # a neighbour outside of the domain
-            first, *changes = (
-                output(op, (*args[:number], arg + part * side, *args[number + 1 :])) - y0
-                for part in (1, *PARTS_OF_IT)
-            )
+        moves = (arg + part * side for part in (1, *PARTS_OF_IT))
+        ys = list(outputs(op, args, number, moves))
+        if all(y is not None and y.shape == y0.shape for y in ys):
+            first, *changes = (y - y0 for y in ys if y is not None)
             for part, change in zip(PARTS_OF_IT, changes, strict=True):
                 yield part, first, change
 
@@ -246,19 +264,21 @@ def _at_steps(
     """Measure with the steps h, h/2 and h/4 to both sides, one h for each direction."""
     arg = args[number]
 
-    def slope(v: Array, h: float) -> Array:
-        moved = arg + h * v
-        exact = float(((moved - arg) * v).sum() / (v * v).sum())  # what is left of h after rounding
-        try:
-            y = output(op, (*args[:number], moved, *args[number + 1 :]))
-        except Exception:  # the neighbour lies outside of the domain
+    def slope(v: Array, moved: Array, y: Array | None) -> Array:
+        if y is None or y.shape != y0.shape:
             return np.full_like(y0, np.nan)
-        return (y - y0) / exact if y.shape == y0.shape else np.full_like(y0, np.nan)
+        exact = float(((moved - arg) * v).sum() / (v * v).sum())  # what is left of h after rounding
+        return (y - y0) / exact
 
-    slopes = np.array(
-        [[slope(v, sign * h / k) for k in (1, 2, 4) for sign in (1, -1)]
-         for v, h in zip(directions, steps, strict=True)]
-    )  # fmt: skip  # (D, 6, O)
+    moves = [
+        (v, arg + sign * h / k * v)
+        for v, h in zip(directions, steps, strict=True)
+        for k in (1, 2, 4)
+        for sign in (1, -1)
+    ]
+    ys = outputs(op, args, number, (moved for _, moved in moves))
+    slopes = np.array([slope(*move, y) for move, y in zip(moves, ys, strict=True)])
+    slopes = slopes.reshape(len(directions), 6, -1)  # (D, 6, O)
     right, left = np.moveaxis(slopes[:, 0::2], 1, 0), np.moveaxis(slopes[:, 1::2], 1, 0)
     first, central = _richardson((right + left) / 2)
     bend, second_bend = _richardson((right - left) * np.array([1, 2, 4])[:, None, None])
@@ -294,11 +314,10 @@ def _complex_slopes(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as an imaginary part that is thrown away
+            moves = (args[number] + 1j * COMPLEX_STEP * v for v in directions)
             rows = []
-            for v in directions:
-                moved = args[number] + 1j * COMPLEX_STEP * v
-                y = np.array(op(*args[:number], moved, *args[number + 1 :])[0]).ravel()
-                if y.dtype.kind != "c" or not np.isfinite(y).all():
+            for y in outputs(op, args, number, moves):
+                if y is None or y.dtype.kind != "c" or not np.isfinite(y).all():
                     return None
                 rows.append(y.imag / COMPLEX_STEP)
     except Exception:  # whatever a function says to complex numbers, it does not take them

@@ -24,9 +24,9 @@ def tiny_net(
 
     Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
     classifies. With ``ratio=None`` the same net without SE. The bottlenecks have at least 8 hidden
-    units (the rule "timm" of ``reduced_width``): with 4, a block is often dead, its gates the same
-    for all images (``benchmarks/dead_blocks.py``). With ``input_grad=False`` the net does not
-    compute the gradient of the images, which training has no use for: dx is None.
+    units (the rule "timm" of ``reduced_width``): with 4, some blocks are dead after training, with
+    the same gates for all images (``benchmarks/dead_blocks.py``). With ``input_grad=False`` the net
+    does not compute the gradient of the images, which training has no use for: dx is None.
     Raises ValueError for images of fewer than 8 x 8 pixels, and for a ratio below 1.
     """
     channels, height, width = shape
