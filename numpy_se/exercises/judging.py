@@ -17,7 +17,7 @@ from numpy_se.exercises.mistake import Mistake
 
 Report = dict[str, Any]
 
-# Two files for ``check_file``: the answer, and the solution, whose mistakes the checker is taught.
+# Two files for ``check_file``: the answer, and the solution.
 ANSWER = """
 import os
 from numpy_se.exercises.answer import op_in_file
@@ -26,10 +26,7 @@ op = op_in_file({stem!r}, {path!r})
 """
 SOLUTION = """
 from numpy_se.exercises.exercise import find
-exercise = find({stem!r})
-taught = exercise.taught()
-taught.__enter__()
-op = exercise.op
+op = find({stem!r}).op
 """
 
 
@@ -41,10 +38,11 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     """
     shapes, right = exercise.shapes, exercise.op
     with exercise.taught():
-        y = None if exercise.free else forward_difference(op, right, shapes, seed)
+        other = None if exercise.free else forward_difference(op, right, shapes, seed)
         report = {**gradcheck(op, shapes=shapes, seed=seed).to_dict(), "kind": "checked"}
-    if y is None:
+    if other is None:
         return report
+    y = other.finding
     said = {"kind": y.kind.value, "subject": "y", "text": y.text, "index": None}
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
     return {
@@ -63,8 +61,14 @@ def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
         answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
         answer.write_text(ANSWER.format(**names), encoding="utf-8")
         solution.write_text(SOLUTION.format(**names), encoding="utf-8")
-        reference = None if exercise.free else f"{solution}:op"
-        return check_file(f"{answer}:op", exercise.shapes, timeout=timeout, reference=reference)
+        with exercise.taught():
+            return check_file(
+                f"{answer}:op",
+                exercise.shapes,
+                timeout=timeout,
+                reference=None if exercise.free else f"{solution}:op",
+                allow=["numpy_se"],
+            )
 
 
 def recognised(
