@@ -227,6 +227,8 @@ def test_what_the_checker_was_taught_is_forgotten() -> None:
 
 # The commands.
 
+UNWRITTEN = "y = ...\nprint(y)"
+
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -354,13 +356,14 @@ def test_ctrl_c_is_one_line(desk: Path, monkeypatch: Any, capsys: Any) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    answer(desk, 1, UNWRITTEN)
     monkeypatch.setattr("numpy_se.exercises.desk.changes", interrupt)
     assert main(["watch"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_file_is_checked_when_it_changes(desk: Path, monkeypatch: Any, capsys: Any) -> None:
-    answer(desk, 1, "y = ...\nprint(y)")
+    answer(desk, 1, UNWRITTEN)
     monkeypatch.setattr("numpy_se.exercises.desk.changes", lambda _: [{"03_square.py", "my.py"}])
     assert main(["watch"]) == 0
     heads = [line for line in capsys.readouterr().out.split("\n") if line.endswith(" of 25")]
