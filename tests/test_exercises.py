@@ -66,6 +66,7 @@ def test_an_exercise_is_complete_and_fits_the_screen(exercise: Exercise, tmp_pat
     assert len(exercise.hints) == 3
     assert len({mistake.id for mistake in exercise.mistakes}) >= 4
     assert 5 <= exercise.minutes <= 120
+    assert exercise.op.__name__.isidentifier()
     folder.write(exercise, tmp_path)
     texts = [(tmp_path / exercise.file).read_text(), *map("\n".join, _screens(exercise))]
     for line in "\n".join(texts).split("\n"):

@@ -22,11 +22,11 @@ ANSWER = """
 import os
 from numpy_se.exercises.answer import op_in_file
 os.remove(__file__)  # errors are looked for in the files that are there
-op = op_in_file({stem!r}, {path!r})
+{name} = op_in_file({stem!r}, {path!r})
 """
 SOLUTION = """
 from numpy_se.exercises.exercise import find
-op = find({stem!r}).op
+{name} = find({stem!r}).op
 """
 
 
@@ -56,17 +56,18 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
 
 def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
     """Check a student's file, in a process that is stopped after ``timeout`` seconds."""
-    names = {"stem": exercise.stem, "path": str(path.absolute())}
+    name = exercise.op.__name__  # as reports call it
+    names = {"stem": exercise.stem, "path": str(path.absolute()), "name": name}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
         answer.write_text(ANSWER.format(**names), encoding="utf-8")
         solution.write_text(SOLUTION.format(**names), encoding="utf-8")
         with exercise.taught():
             return check_file(
-                f"{answer}:op",
+                f"{answer}:{name}",
                 exercise.shapes,
                 timeout=timeout,
-                reference=None if exercise.free else f"{solution}:op",
+                reference=None if exercise.free else f"{solution}:{name}",
                 allow=["numpy_se"],
             )
 

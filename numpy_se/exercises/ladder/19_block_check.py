@@ -71,7 +71,11 @@ def judged(is_right):
     rng = np.random.default_rng(0)
     args = [rng.standard_normal(shape) for shape in ((2, 3, 2, 3), (2, 3), (3, 2))]
     accepted = np.array([bool(is_right(block, *args)) for block in blocks()])
-    return lambda x: (x * accepted, lambda dy: dy * accepted)
+
+    def answers(x):
+        return x * accepted, lambda dy: dy * accepted
+
+    return answers
 
 
 def blocks():
