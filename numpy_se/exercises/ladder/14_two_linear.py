@@ -65,6 +65,14 @@ MISTAKES = (
         says="h in place of dh in dw1",
     ),
     Mistake(
+        "two-linear.x-for-h",
+        "dw2 = dy.T @ h",
+        "dw2 = dy.T @ x",
+        hint="What was multiplied with w2: x, or what the first layer gives?",
+        why="The second layer sees h. It knows nothing of x.",
+        says="x in place of h in dw2",
+    ),
+    Mistake(
         "two-linear.w2-updated",
         "dh = dy @ w2\n        dw2 = dy.T @ h\n",
         "dw2 = dy.T @ h\n        dh = dy @ (w2 - 0.1 * dw2)\n",

@@ -72,6 +72,14 @@ MISTAKES = (
         why="m is multiplied with x, so a change of m comes out x times as large.",
     ),
     Mistake(
+        "times-mean.not-summed",
+        "np.sum(x * dy, axis=1, keepdims=True)",
+        "x * dy",
+        hint="m grows. How many entries of y change? And what is the shape of your dm?",
+        why="All D entries of a row use m, and their shares are added.",
+        says="the gradient of the mean is not summed over the row",
+    ),
+    Mistake(
         "times-mean.doubled",
         "m * dy + dm / x.shape[1]",
         "2 * m * dy",
