@@ -50,6 +50,7 @@ def op(signature: str) -> Callable[[Function], Function]:
     Equal names stand for equal sizes. ``...`` stands for one or more axes, the same each time.
     ``int N`` is an array of integers. An argument whose default is ``None`` may be left out.
     The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
+    What the function gives after ``y, backward`` is handed on.
 
     The decorated function raises TypeError for what is not a NumPy array or has the wrong dtype,
     and ValueError for a wrong shape. The message names the argument, what it got and what it wants.
@@ -64,13 +65,13 @@ def op(signature: str) -> Callable[[Function], Function]:
         title = function.__name__
 
         @functools.wraps(function)
-        def checked(*args: Any, **options: Any) -> tuple[Any, Callable[..., Any]]:
+        def checked(*args: Any, **options: Any) -> tuple[Any, ...]:
             arrays = dict(zip(axes, args, strict=False))
             arrays |= {name: options[name] for name in axes if name in options}
             given = {k: a for k, a in arrays.items() if a is not None or k not in optional}
             _check_arrays(title, axes, given)
-            y, backward = function(*args, **options)
-            return y, _checked_backward(title, backward, y.shape, y.dtype)
+            y, backward, *more = function(*args, **options)
+            return y, _checked_backward(title, backward, y.shape, y.dtype), *more
 
         checked.signature = signature  # type: ignore[attr-defined]
         return cast(Function, checked)

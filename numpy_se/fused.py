@@ -23,6 +23,7 @@ from numpy_se.contract import Array, op, run_op
 from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
 from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
 from numpy_se.se import UnaryOp, excite
+from numpy_se.sums import channels_last
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
 SMALL = 2**22  # bytes of x: to wake a thread for less takes longer than it saves
@@ -169,9 +170,7 @@ class _ChannelsLast:
 
 
 def _layout(x: Array) -> _ChannelsFirst | _ChannelsLast:
-    """Find out how ``x`` lies in memory, by whether its channels or its columns lie closer."""
-    channels_last = abs(x.strides[1]) <= abs(x.strides[3])
-    return (_ChannelsLast if channels_last else _ChannelsFirst)(*x.shape[1:])
+    return (_ChannelsLast if channels_last(x) else _ChannelsFirst)(*x.shape[1:])
 
 
 def _multiply(rows: Array, scale: Array, out: Array) -> None:

@@ -13,7 +13,6 @@ from numpy_se.contract import Array, check_count, run_op
 from numpy_se.fused import squeeze_excite
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
 from numpy_se.ops import (
-    batch_norm,
     batch_norm_inference,
     channel_scale,
     conv2d,
@@ -21,6 +20,7 @@ from numpy_se.ops import (
     linear,
     sigmoid,
 )
+from numpy_se.ops.norm import batch_norm_moments
 from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 
 
@@ -137,13 +137,15 @@ class BatchNorm(Layer):
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
-        y, backward = _apply(self, batch_norm, params, x, eps=self.eps)
+        gamma, beta = params["gamma"], params["beta"]
+        y, backward, mean, variance = batch_norm_moments(x, gamma, beta, eps=self.eps)
         count = x[:, 0].size
-        batch = {"mean": x.mean(axis=(0, 2, 3)), "variance": x.var(axis=(0, 2, 3))}
-        batch["variance"] *= count / (count - 1)
+        batch: Params = {"mean": mean, "variance": variance * (count / (count - 1))}
         share = x.dtype.type(self.momentum)
-        after = {key: (1 - share) * params[key] + share * value for key, value in batch.items()}
-        return y, backward, after
+        after: Params = {
+            key: (1 - share) * params[key] + share * value for key, value in batch.items()
+        }
+        return y, _named(self, backward), after
 
     def counts(self, y: Array) -> dict[str, int]:
         return {"norms": 2 * self.channels, "statistics": 2 * self.channels}
@@ -255,12 +257,17 @@ def _apply(
 ) -> tuple[Array, LayerBackward]:
     """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
     y, op_backward = op(x, *(params[name] for name in layer.names), **options)
+    return y, _named(layer, op_backward)
+
+
+def _named(layer: Layer, op_backward: Callable[[Array], tuple[Array, ...]]) -> LayerBackward:
+    """Name the gradients of an operation after the parameters of ``layer``."""
 
     def backward(dy: Array) -> tuple[Array, Params]:
         dx, *dparams = op_backward(dy)
         return dx, dict(zip(layer.names, dparams, strict=True))
 
-    return y, backward
+    return backward
 
 
 def _he_normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> Array:
