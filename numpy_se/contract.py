@@ -24,6 +24,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -81,8 +82,7 @@ def op(signature: str) -> Callable[[Function], Function]:
 
 def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     """Call an operation that a user passed in; refuse one that gives no ``y, backward``."""
-    if not callable(op):
-        raise TypeError(f"{subject} is a {type(op).__name__}; it wants an operation")
+    check_op(subject, op)
     result = op(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise TypeError(f"{subject} gives {kind_of(result)}; it must give y, backward")
@@ -97,12 +97,30 @@ def kind_of(value: object) -> str:
     return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
+def in_short(value: object) -> str:
+    """Say a value in one short line: as it is written, or else its type."""
+    text = repr(value)
+    return text if len(text) < 40 and "\n" not in text and " at 0x" not in text else kind_of(value)
+
+
 def check_count(title: str, name: str, value: object, at_least: int) -> None:
     """Refuse a ``value`` that is not a whole number of at least ``at_least``."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{title}: {name} is {value!r}; it wants a whole number")
+        raise TypeError(f"{title}: {name} is {in_short(value)}; it wants a whole number")
     if value < at_least:
         raise ValueError(f"{title}: {name} is {value}; it wants at least {at_least}")
+
+
+def check_number(title: str, name: str, value: object) -> None:
+    """Refuse a ``value`` that is not a real number. Its range is up to the caller."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{title}: {name} is {in_short(value)}; it wants a number")
+
+
+def check_op(subject: str, op: object) -> None:
+    """Refuse what cannot be an operation, as it cannot be called."""
+    if not callable(op):
+        raise TypeError(f"{subject} is {in_short(op)}; it wants an operation such as relu")
 
 
 def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any]) -> None:
@@ -116,7 +134,11 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
         else:
             dtype, source = dtype_of = dtype_of or (array.dtype, name)
             if array.dtype != dtype:
-                raise TypeError(f"{title}: {name} is {array.dtype}; it wants {dtype} as {source}")
+                wide, other = (name, source) if array.dtype == np.float64 else (source, name)
+                raise TypeError(
+                    f"{title}: {wide} is float64; it wants float32 as {other}: "
+                    f"{wide}.astype(np.float32)"
+                )
         if array.size == 0:
             raise ValueError(
                 f"{title}: {name} has shape {array.shape}; every axis wants at least 1 entry"
@@ -124,15 +146,18 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
         if array.ndim == 0:
             raise ValueError(f"{title}: {name} has no axis; it wants ({', '.join(axes)})")
         got = (array.shape,) if axes == ["..."] else array.shape
-        wrong = []
+        wrong, hint = [], ""
         for axis, size in zip(axes, got, strict=False):
             wanted, source = size_of.setdefault(axis, (size, name))
             if size != wanted:
                 wrong.append(f"{axis} = {wanted} as in {source}")
+                if axis == "C" and arrays[source].shape[3:] == (size,):
+                    hint = f"; are the channels of {source} last? np.moveaxis({source}, -1, 1)"
         if wrong or len(got) != len(axes):
             reason = f" with {' and '.join(wrong)}" if wrong else ""
             raise ValueError(
-                f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)}){reason}"
+                f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)})"
+                f"{reason}{hint}"
             )
 
 
@@ -149,7 +174,10 @@ def _check_dtype(title: str, name: str, array: Any, integer: bool = False) -> No
 def _checked_backward(
     title: str, backward: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Callable[..., Any]:
-    def checked(dy: Any) -> Any:
+    def checked(dy: Any = None) -> Any:
+        if dy is None:
+            wanted = "a number: backward(1.0)" if shape == () else f"the gradient of y, {shape}"
+            raise TypeError(f"{title}: dy is None; it wants {wanted}")
         if shape == () and isinstance(dy, int | float | np.floating):
             return backward(dtype.type(dy))
         _check_dtype(title, "dy", dy)

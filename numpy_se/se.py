@@ -11,9 +11,9 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-from numpy_se.contract import Array, check_count, op, run_op
+from numpy_se.contract import Array, check_count, check_number, op, run_op
 from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
 
 UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
@@ -133,7 +133,7 @@ def squeeze_excite(
     return y, backward
 
 
-WidthRule = Literal["paper", "timm", "efficientnet"]
+WidthRule = Literal["paper", "timm", "efficientnet", "mobilenetv3"]
 
 
 def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -> int:
@@ -142,24 +142,31 @@ def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -
         "paper"          C // r, refused when it is 0
         "timm"           C / r rounded to a multiple of 8, at least 8
         "efficientnet"   C // r, at least 1 (EfficientNet takes r = 4 of the block's input width)
+        "mobilenetv3"    as "timm", and 8 more where that is below 90 % of C / r
 
-    The first and the last agree where C >= r, and with timm where C / r is a multiple of 8. For
-    narrow layers they give different networks. A block has 2 C R weights. With R = C / r that is
-    2 C^2 / r, the term of one block in the paper's eq. 5.
-    Raises ValueError when no hidden unit is left, or when an argument is out of its range.
+    All agree where C / r is a multiple of 8. For narrow layers they give different networks. The
+    rounding of a ratio such as 10 / 3 is forgiven: C channels at r = C / R have the width R by the
+    paper's rule. A block has 2 C R weights. With R = C / r that is 2 C^2 / r, the term of one block
+    in the paper's eq. 5.
+    Raises TypeError for a ratio that is no number, and ValueError when no hidden unit is left, or
+    when an argument is out of its range.
     Source: the paper's section 3.2; the libraries' code.
     """
     check_count("reduced_width", "channels", channels, at_least=1)
+    check_number("reduced_width", "ratio", ratio)
     if not ratio >= 1:
         raise ValueError(f"reduced_width: ratio is {ratio}; it wants at least 1")
-    rules: dict[str, Any] = {
-        "paper": lambda: int(channels // ratio),
-        "timm": lambda: max(8, int(channels / ratio + 4) // 8 * 8),
-        "efficientnet": lambda: max(1, int(channels // ratio)),
+    share = float(channels / ratio) * (1 + 1e-9)  # forgives the rounding of r
+    of_eight = max(8, int(share + 4) // 8 * 8)
+    widths = {
+        "paper": int(share),
+        "timm": of_eight,
+        "efficientnet": max(1, int(share)),
+        "mobilenetv3": of_eight + 8 * (of_eight < 0.9 * share),
     }
-    if rule not in rules:
-        raise ValueError(f"reduced_width: rule is {rule!r}; it wants one of {', '.join(rules)}")
-    width: int = rules[rule]()
+    if rule not in widths:
+        raise ValueError(f"reduced_width: rule is {rule!r}; it wants one of {', '.join(widths)}")
+    width = widths[rule]
     if width == 0:
         raise ValueError(
             f"reduced_width: {channels} channels at ratio {ratio} leave no hidden unit; "

@@ -260,7 +260,7 @@ def test_max_pooling_wider_than_a_byte_can_count() -> None:
     ("channels", "paper", "timm", "efficientnet"),
     [(8, None, 8, 1), (16, 1, 8, 1), (64, 4, 8, 4), (256, 16, 16, 16), (2048, 128, 128, 128)],
 )
-def test_reduced_width_by_the_three_conventions(
+def test_reduced_width_by_three_conventions(
     channels: int, paper: int | None, timm: int, efficientnet: int
 ) -> None:
     if paper is None:
@@ -272,11 +272,33 @@ def test_reduced_width_by_the_three_conventions(
     assert se.reduced_width(channels, 16, "efficientnet") == efficientnet
 
 
+@pytest.mark.parametrize(("channels", "width"), [(72, 24), (120, 32), (480, 120), (960, 240)])
+def test_reduced_width_of_mobilenetv3(channels: int, width: int) -> None:
+    """The widths of torchvision's mobilenet_v3_large; timm's rule gives 16 for the first."""
+    assert se.reduced_width(channels, 4, "mobilenetv3") == width
+    assert se.reduced_width(72, 4, "timm") == 16
+
+
+@given(channels=st.integers(1, 2048), data=st.data())
+def test_every_width_has_a_ratio(channels: int, data: Any) -> None:
+    width = data.draw(st.integers(1, channels))
+    assert se.reduced_width(channels, channels / width) == width
+    assert se.reduced_width(channels, np.float64(channels / width), "efficientnet") == width
+
+
+def test_the_rounding_of_a_ratio_is_forgiven() -> None:
+    assert se.reduced_width(5, 5 / 3) == 3
+    assert se.reduced_width(10, 1 / 0.3) == 3
+    assert se.reduced_width(100, 3) == 33
+
+
 def test_reduced_width_refuses_what_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="channels is 0"):
         se.reduced_width(0)
     with pytest.raises(ValueError, match="ratio is -2; it wants at least 1"):
         se.reduced_width(16, -2)
+    with pytest.raises(TypeError, match="ratio is '16'; it wants a number"):
+        se.reduced_width(64, "16")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ratio is nan"):
         se.reduced_width(16, float("nan"))
     with pytest.raises(ValueError, match="rule is 'keras'; it wants one of paper, timm"):

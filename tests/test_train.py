@@ -353,6 +353,19 @@ def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, cap
         assert not out.exists()
 
 
+@pytest.mark.parametrize("command", ["numpy_se.train", "numpy_se.checker"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(command: str, tmp_path: Path) -> None:
+    text = "import signal\n\nsignal.raise_signal(signal.SIGINT)\n"
+    (tmp_path / "numpy.py").write_text(text)  # is loaded in place of NumPy
+    root = str(Path(se.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
+    run = subprocess.run(
+        [sys.executable, "-m", command], env=env, capture_output=True, text=True, timeout=30
+    )
+    assert run.stderr == "interrupted\n"
+    assert run.returncode != 0
+
+
 def test_a_truncated_file_is_one_line(folder: Path, capsys: Any) -> None:
     path = folder / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:1000])
