@@ -13,6 +13,7 @@ optional array that is not given, have no gradient. What holds for all operation
 
 - ``backward`` is pure. It may be called again, with another ``dy``, whatever ran in between.
 - Nothing that was passed in is changed, and no result shares memory with it.
+- Results belong to the caller: they can be changed, so none is a read-only view.
 - float32 in, float32 out, float32 gradients; float64 likewise. Both in one call are refused.
 - Any strides are legal. A channels-last array seen through ``np.moveaxis`` is a legal input.
 - ``backward`` keeps references to arrays, not copies. Do not change an input or ``y`` in place

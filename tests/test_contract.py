@@ -54,6 +54,7 @@ def test_backward_is_pure_and_nothing_is_aliased(
         np.testing.assert_array_equal(grad, after)
     results = [np.asarray(y), *first, *other, *again]
     for i, result in enumerate(results):
+        assert result.flags.writeable
         for neighbour in [*args, dy, other_dy, *results[:i]]:
             assert not np.shares_memory(result, neighbour)
 

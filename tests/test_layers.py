@@ -131,6 +131,7 @@ def test_every_layer_keeps_the_dtype_in_training(kind: str, dtype: Any) -> None:
     dx, grads = backward(np.ones_like(y))
     arrays = {"y": y, "dx": dx, **grads, **after}
     assert {key: a.dtype for key, a in arrays.items()} == dict.fromkeys(arrays, np.dtype(dtype))
+    assert all(a.flags.writeable for a in arrays.values())
     assert set(grads) == set(layer.names)
     assert set(after) == set(layer.statistics)
     assert set(params) == {*layer.names, *layer.statistics}

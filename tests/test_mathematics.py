@@ -166,6 +166,14 @@ def test_cross_entropy_of_equal_logits_is_log_k() -> None:
     assert loss == pytest.approx(np.log(10))
 
 
+def test_each_row_of_logits_has_a_maximum_of_its_own() -> None:
+    """Taken off all rows, that of the second one would leave nothing of the first."""
+    logits = np.array([[0.0, 0.0], [1000.0, 1000.0]])
+    loss, backward = se.softmax_cross_entropy(logits, np.array([0, 0]))
+    assert loss == pytest.approx(np.log(2))
+    np.testing.assert_allclose(backward(1.0), [[-0.25, 0.25]] * 2)
+
+
 @given(seed=seeds)
 def test_batch_norm_normalises_and_its_gradient_has_no_mean_and_no_scale(seed: int) -> None:
     """The gradient is orthogonal to a shift and a scaling of its channel, as y ignores both."""

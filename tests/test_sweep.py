@@ -130,7 +130,7 @@ def test_numpy_scalars_are_saved(tmp_path: Path) -> None:
 
 def test_a_result_that_cannot_be_saved_is_a_failure_of_its_job(tmp_path: Path) -> None:
     bad = {1: np.ones(3), 2: {1j}, 3: np.longdouble(1), 4: {(1, 2): 3}, 5: "fine", 6: "\ud800"}
-    with pytest.raises(SweepError, match="4 of 6 jobs failed, job . by: .*JSON|keys must be str"):
+    with pytest.raises(SweepError, match=r"4 of 6 jobs failed, job \d by: "):
         sweep(
             lambda number: bad[number],
             {f"job {number}": {"number": number} for number in bad},
