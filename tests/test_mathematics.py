@@ -240,6 +240,13 @@ def test_gates_have_no_warning_at_large_inputs(gate: Any) -> None:
         assert np.isfinite(backward(y)).all()
 
 
+@pytest.mark.parametrize(("gate", "closed"), [(se.sigmoid, 0), (se.hard_sigmoid, 0), (se.tanh, -1)])
+def test_gates_are_closed_and_open_at_large_inputs(gate: Any, closed: int) -> None:
+    y, backward = gate(np.array([-50.0, -20.0, 20.0, 50.0]))
+    np.testing.assert_allclose(y, [closed, closed, 1, 1], atol=1e-8)
+    np.testing.assert_allclose(backward(np.ones(4)), 0, atol=1e-8)
+
+
 def test_relu_and_hard_sigmoid_pass_no_gradient_at_their_kinks() -> None:
     ones = np.ones(3)
     np.testing.assert_array_equal(se.relu(np.array([-1.0, 0.0, 1.0]))[1](ones), [0, 0, 1])
