@@ -194,6 +194,12 @@ def test_batch_norm_with_its_own_statistics_is_inference(seed: int) -> None:
     np.testing.assert_allclose(y, se.batch_norm(x, gamma, beta)[0], rtol=1e-10, atol=1e-12)
 
 
+def test_inference_takes_a_variance_of_zero() -> None:
+    x, ones = np.full((1, 2, 1, 2), 3.0), np.ones(2)
+    y, _ = se.batch_norm_inference(x, ones, ones, ones, 0 * ones)
+    np.testing.assert_allclose(y, 1 + 2 / np.sqrt(1e-5))
+
+
 @given(seed=seeds, stride=st.integers(1, 3), padding=st.integers(0, 3))
 def test_conv2d_is_the_sum_in_its_docstring(seed: int, stride: int, padding: int) -> None:
     x, w, b = normal(seed, (2, 3, 5, 4), (4, 3, 3, 2), (4,))

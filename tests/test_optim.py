@@ -117,3 +117,10 @@ def test_the_schedule_rises_and_falls_once_between_zero_and_its_peak(
         assert max(rates) == pytest.approx(peak, rel=1e-3)
         assert rates[-1] < 0.01 * peak
         assert math.isclose(rates.index(max(rates)) / steps, 0.3, abs_tol=0.02)
+
+
+def test_the_schedule_is_a_straight_rise_and_half_a_cosine() -> None:
+    rates = {step: one_cycle(step, 99, peak=2.0, warmup=0.4) for step in (9, 19, 39, 69, 98)}
+    want = {9: 0.5, 19: 1.0, 39: 2.0, 69: 1.0, 98: 1 - math.cos(math.pi / 60)}
+    assert rates == pytest.approx(want)
+    assert one_cycle(14, 99, 2.0) == pytest.approx(1.0)  # half of 30 %

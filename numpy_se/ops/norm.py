@@ -59,7 +59,7 @@ def batch_norm(
 
 @op("N C H W, C, C -> N C H W")
 def batch_norm_moments(
-    x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
+    x: Array, gamma: Array, beta: Array, *, eps: float
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]], Array, Array]:
     """Give ``y, backward`` of ``batch_norm``, then the mean m (C,) and the variance v (C,).
 
