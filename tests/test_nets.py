@@ -27,7 +27,7 @@ def count(params: Any) -> int:
 def test_the_tiny_net_has_the_parameters_that_its_layers_have() -> None:
     params = tiny_net().init(np.random.default_rng(0))
     convs = (16 * 9 + 16) + (16 * 32 * 9 + 32) + (32 * 64 * 9 + 64)
-    blocks = 2 * (16 * 4 + 32 * 8 + 64 * 16)
+    blocks = 2 * (16 * 8 + 32 * 8 + 64 * 16)  # at least 8 hidden units
     assert count(params) == convs + blocks + (64 * 3 * 3 * 10 + 10)
     assert count(tiny_net(ratio=None).init(np.random.default_rng(0))) == count(params) - blocks
     assert count({k: a for k, a in params.items() if k.startswith("se")}) == blocks
@@ -133,7 +133,7 @@ def test_a_residual_layer_adds_its_input() -> None:
 @pytest.mark.parametrize("ratio", [64, 17])
 def test_a_ratio_that_leaves_no_hidden_unit_is_refused(ratio: int) -> None:
     with pytest.raises(ValueError, match=r"16 channels at ratio .* leave no hidden unit"):
-        tiny_net(ratio)
+        SqueezeExcite(16, ratio)
 
 
 def test_a_net_prints_its_layers() -> None:

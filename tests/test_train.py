@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -245,7 +246,7 @@ def test_the_command_leaves_parameters_history_and_figures(folder: Path, capsys:
     assert len(history["train_loss"]) == 2
     assert len(history["train_loss_of_every_step"]) == 8
     assert history["data"] == "MNIST"
-    assert history["parameters"] == 31_754
+    assert history["parameters"] == 31_882
     assert history["versions"]["numpy"] == np.__version__
     assert f"final test accuracy {100 * accuracy:.2f} % on MNIST" in capsys.readouterr().out
 
@@ -300,6 +301,19 @@ def test_without_se_there_are_no_gates_to_draw(folder: Path, capsys: Any) -> Non
     assert not (out / "gates.png").exists()
 
 
+def test_the_command_trains_a_residual_net(folder: Path, capsys: Any) -> None:
+    status, out = run("--net", "resnet8", "--ratio", "8")
+    assert status == 0
+    assert "MNIST: net resnet8, SE with ratio 8, " in capsys.readouterr().out
+    state, _ = checkpoint_of(out)
+    assert "unit3_1.sum.branch.norm2.mean" in state.params
+    assert main(["--resume", str(out), "--net", "tiny"]) == 1
+    assert "is of a run with --net resnet8, not with --net tiny" in capsys.readouterr().err
+    for name in ("resnet", "resnet9", "vgg16"):
+        assert main(["--net", name]) == 1
+        assert re.search(f"net is '{name}'|depth is 9; it wants 8, 14", capsys.readouterr().err)
+
+
 def test_without_matplotlib_and_tqdm_the_rest_is_written(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -342,7 +356,12 @@ def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, cap
     empty = tmp_path / "empty"
     empty.mkdir()
     wrong = {
-        ("--ratio", "64"): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
+        (
+            "--net",
+            "resnet8",
+            "--ratio",
+            "64",
+        ): "16 channels at ratio 64.0 leave no hidden unit; choose a ratio of at",
         ("--data", str(empty)): "has no file train-images-idx3-ubyte.gz; it wants the four files",
         ("--data", ""): "has no file train-images-idx3-ubyte.gz; it wants the four files",
         ("--epochs", "1000000000000"): "Unable to allocate",
@@ -427,7 +446,7 @@ def test_a_checkpoint_of_another_net_is_refused(folder: Path, capsys: Any) -> No
     assert main(["--resume", str(out)]) == 1
     error = capsys.readouterr().err
     assert (
-        "is of another architecture: params/se1.w1 is (4, 16) float32 there and (2, 16) float32 in"
+        "is of another architecture: params/se3.w1 is (16, 64) float32 there and (8, 64) float32 in"
         in error
     )
 

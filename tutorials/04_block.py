@@ -17,6 +17,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from block_picture import draw_block
 from course import QUICK, show
 
 from numpy_se import (
@@ -38,7 +39,13 @@ from numpy_se.train import Options, train
 # -----------------------------
 #
 # The block is the three steps of the chapters before: squeeze, excite, scale. The way back undoes
-# them in the opposite order:
+# them in the opposite order. In the picture, black arrows go forward and orange ones back. Two of
+# them meet at x, at the plus:
+
+show(draw_block(), "04_block_picture")
+
+# %%
+# In code:
 
 rng = np.random.default_rng(0)
 N, C, R, H, W = 2, 6, 3, 4, 5

@@ -63,7 +63,7 @@ print("parameters with SE:", parameters(se), "  without:", parameters(plain), " 
 # .. math:: \underbrace{32 \cdot 3 \cdot 3 + 1}_{\text{the filter and its bias}}
 #    + \underbrace{3 \cdot 3 \cdot 10}_{\text{its weights in the linear layer}} = 379
 #
-# parameters. The SE blocks have 2,688, which pays for seven filters:
+# parameters. The SE blocks have 2,816, which pays for seven filters:
 
 filters = 64 + round(extra / 379)
 layers = plain.layers | {"conv3": Conv2d(32, filters), "classify": Linear(9 * filters, 10)}

@@ -276,3 +276,41 @@ for name, values in errors.items():
         side = "undecided" if abs(mean) <= half else "most errors" if mean > 0 else "fewer"
         line += f"{mean:13.2f} ± {half:.2f}   SE removes: {side}"
     print(line)
+
+# %%
+# What we learn
+# -------------
+#
+# - The gates of block 1 follow the sign, and little else. With horizontal stripes the channels that
+#   look at the first digit are open and those that look at the second one are closed; with vertical
+#   stripes it is the other way round.
+# - The answer follows the gates: turn the sign, and it changes over; give the gates of the turned
+#   image alone, and it changes over as well.
+# - Here the gates must be *dynamic*. With the mean gates the net can only guess which digit is
+#   meant. That is the difference to chapter 9, where nothing was lost: whether SE helps depends on
+#   the task, and not on the block alone.
+# - A net without SE learns the task, too, but worse, also if it is larger. It must build the
+#   product of sign and digit out of sums.
+#
+# The task is made for the block. It tells what SE can do, and not how often images ask for it.
+#
+# Questions
+# ---------
+#
+# 1. The averages of the image itself say nothing about the direction of the stripes: both signs
+#    have as many bright pixels. How can the block tell them apart by averages?
+# 2. Why do the gates of block 3 hardly follow the sign?
+# 3. With the gates of another image with the other sign, nearly all answers are wrong. One could
+#    expect 10 % right by chance. Which images are these?
+# 4. Could a single SE block do? Where would you put it?
+#
+# Answers
+# -------
+#
+# 1. Not the image is averaged, but the maps behind the first convolution and its ReLU. A filter
+#    that answers to horizontal edges has a larger average over horizontal stripes.
+# 2. Where the first two blocks have closed the maps of the wrong digit, there is nothing left to
+#    choose.
+# 3. Those with two digits of the same class. There the answer does not depend on the sign.
+# 4. Behind the first convolution: there the digits are not mixed yet, and there are filters that
+#    see the stripes. Try it: ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``.

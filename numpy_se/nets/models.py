@@ -23,10 +23,11 @@ def tiny_net(
     """Build a conv net for small images (C, H, W): three stages of 16, 32 and 64 channels.
 
     Each stage is a 3x3 convolution, a ReLU, an SE block and 2x2 max pooling; a linear layer
-    classifies. With ``ratio=None`` the same net without SE. With ``input_grad=False`` it does not
-    compute the gradient of the images, which training has no use for: dx is None.
-    Raises ValueError when a stage has fewer channels than ``ratio``, and for images of fewer than
-    8 x 8 pixels.
+    classifies. With ``ratio=None`` the same net without SE. The bottlenecks have at least 8 hidden
+    units (the rule "timm" of ``reduced_width``): with 4, some blocks are dead after training, with
+    the same gates for all images (``benchmarks/dead_blocks.py``). With ``input_grad=False`` the net
+    does not compute the gradient of the images, which training has no use for: dx is None.
+    Raises ValueError for images of fewer than 8 x 8 pixels, and for a ratio below 1.
     """
     channels, height, width = shape
     if min(height, width) < 8:
@@ -46,9 +47,9 @@ def tiny_net(
         classify=Linear(64 * pixels, classes),  # (N, classes)
     )
     if ratio is not None:
-        net = net.after("relu1", se1=SqueezeExcite(16, ratio))
-        net = net.after("relu2", se2=SqueezeExcite(32, ratio))
-        net = net.after("relu3", se3=SqueezeExcite(64, ratio))
+        net = net.after("relu1", se1=SqueezeExcite(16, ratio, rule="timm"))
+        net = net.after("relu2", se2=SqueezeExcite(32, ratio, rule="timm"))
+        net = net.after("relu3", se3=SqueezeExcite(64, ratio, rule="timm"))
     return net
 
 
