@@ -187,6 +187,8 @@ def test_counts_are_checked() -> None:
         se.conv2d(x, w, padding=0.5)
     with pytest.raises(ValueError, match="w has kernels of 2 x 7; it wants at most 4 x 5"):
         se.conv2d(x, np.ones((2, 3, 2, 7)))
+    with pytest.raises(ValueError, match="max_pool2d: stride is 0; it wants at least 1"):
+        se.max_pool2d(x, stride=0)
     with pytest.raises(ValueError, match="max_pool2d: size is 5; it wants at most 4"):
         se.max_pool2d(x, size=5)
     with pytest.raises(ValueError, match="N\\*H\\*W of at least 2"):
