@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numpy_se as se
-from numpy_se import costs
+from numpy_se import costs, nets
 from numpy_se.costs import BatchNorm, Conv, Cost, FullyConnected, SEBlock, count, without_se
 from numpy_se.nets import (
     Apply,
@@ -272,6 +272,11 @@ def test_the_tiny_net() -> None:
         se_weights=512, se_macs=512, se_squeezes=entries, se_scales=entries
     )
     assert counted["relu1"] == Cost()
+
+
+def test_batch_norm_in_a_net_counts_as_in_a_list() -> None:
+    counted = costs.count_net(Sequential(norm=nets.BatchNorm(5)), (5, 2, 3))
+    assert counted["norm"] == BatchNorm(5).cost
 
 
 def test_the_width_of_the_block_follows_the_rule() -> None:

@@ -137,6 +137,24 @@ def test_every_layer_keeps_the_dtype_in_training(kind: str, dtype: Any) -> None:
     assert set(params) == {*layer.names, *layer.statistics}
 
 
+@modes
+@pytest.mark.parametrize("kind", layers_on(1))
+def test_layers_share_no_memory_with_what_they_get(kind: str, train: Any) -> None:
+    layer, rng = layers_on(4)[kind], np.random.default_rng(0)
+    params, x = layer.init(rng, np.float64), rng.standard_normal((2, 4, 5, 3))
+    y, backward = layer(params, x) if train is None else layer.train(params, x, rng)[:2]
+    dy = np.ones_like(y)
+    dx, grads = backward(dy)
+    for result in (y, dx, *grads.values()):
+        for given_array in (x, dy, *params.values()):
+            assert not np.shares_memory(result, given_array)
+
+
+def test_layers_that_mix_samples_or_their_noise_want_whole_batches() -> None:
+    whole = {kind for kind, layer in layers_on(4).items() if layer.whole_batch}
+    assert whole == {"norm", "dropout", "residual", "both"}
+
+
 def test_a_net_knows_the_statistics_of_its_layers() -> None:
     net = Sequential(
         stem=Conv2d(1, 4),
@@ -257,8 +275,12 @@ def test_errors_name_the_layer(run: str) -> None:
         (lambda: Dropout("0.5"), TypeError, "Dropout: rate is '0.5'; it wants a number"),
         (lambda: BatchNorm(3, momentum=0), ValueError, "BatchNorm: momentum is 0"),
         (lambda: BatchNorm(3, momentum=None), TypeError, "BatchNorm: momentum is None; it wants a"),
+        (lambda: BatchNorm(3, momentum=1.5), ValueError, "momentum is 1.5; .* and at most 1"),
         (lambda: Conv2d(0, 3), ValueError, "Conv2d: channels is 0"),
+        (lambda: Conv2d(1, 3, padding=-1), ValueError, "Conv2d: padding is -1; it wants at least"),
         (lambda: Linear(3, 2.5), TypeError, "Linear: outputs is 2.5"),
+        (lambda: Linear(0, 3), ValueError, "Linear: inputs is 0; it wants at least 1"),
+        (lambda: Linear(3, 0), ValueError, "Linear: outputs is 0; it wants at least 1"),
         (lambda: Sequential(f=se.relu), TypeError, r"f is a function; it wants Apply\(op\)"),
         (lambda: Sequential(f=3), TypeError, "f is an int; it wants a Layer"),
         (lambda: Sequential(Linear(3, 4)), TypeError, r"Linear\(.*\) has no name; write name=Laye"),
@@ -291,7 +313,7 @@ def test_arguments_that_are_swapped_are_told() -> None:
 def test_parameters_of_another_net_are_refused() -> None:
     params = tiny_net(8).init(np.random.default_rng(0))
     x = np.ones((1, 1, 28, 28), np.float32)
-    want = r"params: se1\.w1 has shape \(2, 16\); this net wants \(4, 16\)"
+    want = r"params: se3\.w1 has shape \(8, 64\); this net wants \(16, 64\)"
     for call in (tiny_net(4), tiny_net(4).gates):
         with pytest.raises(ValueError, match=want):
             call(params, x)
