@@ -199,12 +199,13 @@ def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -
     check_number("reduced_width", "ratio", ratio)
     if not ratio >= 1:
         raise ValueError(f"reduced_width: ratio is {ratio}; it wants at least 1")
-    share = float(channels / ratio) * (1 + 1e-9)  # forgives the rounding of r
+    share = float(channels / ratio)
+    whole = int(share * (1 + 1e-9))  # forgives the rounding of the ratio
     of_eight = max(8, int(share + 4) // 8 * 8)
     widths = {
-        "paper": int(share),
+        "paper": whole,
         "timm": of_eight,
-        "efficientnet": max(1, int(share)),
+        "efficientnet": max(1, whole),
         "mobilenetv3": of_eight + 8 * (of_eight < 0.9 * share),
     }
     if rule not in widths:

@@ -321,9 +321,9 @@ def test_parameters_of_another_net_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", layers_on(1))
 def test_layers_draw_arrays_of_the_shapes_that_they_tell(kind: str) -> None:
-    layer = Sequential(own=layers_on(4)[kind])
+    layer = layers_on(4)[kind]
     params = layer.init(np.random.default_rng(0))
-    assert layer.shapes == {name: a.shape for name, a in params.items()}
+    assert layer.shapes == {name: a.shape for name, a in params.items() if "." not in name}
 
 
 def test_only_the_first_layer_may_leave_its_input_gradient_out() -> None:

@@ -279,7 +279,15 @@ def test_max_pooling_wider_than_a_byte_can_count() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "paper", "timm", "efficientnet"),
-    [(8, None, 8, 1), (16, 1, 8, 1), (64, 4, 8, 4), (256, 16, 16, 16), (2048, 128, 128, 128)],
+    [
+        (8, None, 8, 1),
+        (16, 1, 8, 1),
+        (64, 4, 8, 4),
+        (191, 11, 8, 11),
+        (192, 12, 16, 12),
+        (256, 16, 16, 16),
+        (2048, 128, 128, 128),
+    ],
 )
 def test_reduced_width_by_three_conventions(
     channels: int, paper: int | None, timm: int, efficientnet: int
@@ -300,6 +308,11 @@ def test_reduced_width_of_mobilenetv3(channels: int, width: int) -> None:
     assert se.reduced_width(72, 4, "timm") == 16
 
 
+def test_ninety_percent_are_enough_for_mobilenetv3() -> None:
+    assert se.reduced_width(80, 9, "mobilenetv3") == 8  # 90 % of 80 / 9
+    assert se.reduced_width(90, 10, "mobilenetv3") == 16
+
+
 @given(channels=st.integers(1, 2048), data=st.data())
 def test_every_width_has_a_ratio(channels: int, data: Any) -> None:
     width = data.draw(st.integers(1, channels))
@@ -311,6 +324,7 @@ def test_the_rounding_of_a_ratio_is_forgiven() -> None:
     assert se.reduced_width(5, 5 / 3) == 3
     assert se.reduced_width(10, 1 / 0.3) == 3
     assert se.reduced_width(100, 3) == 33
+    assert se.reduced_width(272) == 17
 
 
 def test_reduced_width_refuses_what_is_out_of_range() -> None:

@@ -48,14 +48,6 @@ class _Named(Layer):
         )
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {
-            f"{name}.{own}": shape
-            for name, layer in self.layers.items()
-            for own, shape in layer.shapes.items()
-        }
-
-    @property
     def whole_batch(self) -> bool:
         return any(layer.whole_batch for layer in self.layers.values())
 
@@ -68,9 +60,16 @@ class _Named(Layer):
         }
 
     def own_params(self, params: Mapping[str, Array], name: str) -> Params:
-        """Pick the arrays of one layer, under the names that the layer uses."""
+        """Pick the arrays of one layer, under the names that the layer uses.
+
+        Raises ValueError where one has not the shape that the settings of the layer want.
+        """
         layer = self.layers[name]
-        return {own: params[f"{name}.{own}"] for own in (*layer.names, *layer.statistics)}
+        arrays = {own: params[f"{name}.{own}"] for own in (*layer.names, *layer.statistics)}
+        for own, shape in layer.shapes.items():
+            if (got := np.shape(arrays[own])) != shape:
+                raise ValueError(f"params: {name}.{own} has shape {got}; this net wants {shape}")
+        return arrays
 
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Compute the gates (N, C) of every gating layer, by its name, for a batch ``x``."""
@@ -110,9 +109,6 @@ class _Named(Layer):
             missing, unknown = wrong - params.keys(), wrong & params.keys()
             what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
             raise ValueError(f"params {what}; it wants {', '.join(wanted)}")
-        for key, shape in self.shapes.items():
-            if (got := np.shape(params[key])) != shape:
-                raise ValueError(f"params: {key} has shape {got}; this net wants {shape}")
 
     def _run(
         self, name: str, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None

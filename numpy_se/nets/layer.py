@@ -30,7 +30,7 @@ class Layer:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of arrays in ``params``, as far as the settings decide them."""
+        """The shapes of arrays in ``params`` that the settings decide, and a net checks."""
         return {}
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -217,7 +217,7 @@ class SqueezeExcite(Layer):
         options = (f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self))
         return f"SqueezeExcite({', '.join(options)})"
 
-    @property
+    @cached_property
     def hidden(self) -> int:
         """The number of hidden units R."""
         if self.width is not None:
