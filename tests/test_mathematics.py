@@ -330,6 +330,8 @@ def test_the_rounding_of_a_ratio_is_forgiven() -> None:
 def test_reduced_width_refuses_what_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="channels is 0"):
         se.reduced_width(0)
+    with pytest.raises(ValueError, match=r"ratio is 0\.5; it wants at least 1"):
+        se.reduced_width(16, 0.5)
     with pytest.raises(ValueError, match="ratio is -2; it wants at least 1"):
         se.reduced_width(16, -2)
     with pytest.raises(TypeError, match="ratio is '16'; it wants a number"):
