@@ -213,6 +213,15 @@ def test_conv2d_is_the_sum_in_its_docstring(seed: int, stride: int, padding: int
     assert y.shape[2:] == ((5 + 2 * padding - 3) // stride + 1, (4 + 2 * padding - 2) // stride + 1)
 
 
+def test_a_convolution_has_stride_1_and_no_padding_unless_told() -> None:
+    x, w, dy = normal(0, (2, 3, 5, 4), (4, 3, 2, 2), (2, 4, 4, 3))
+    y, backward = se.conv2d(x, w)
+    same, same_backward = se.conv2d(x, w, stride=1, padding=0)
+    np.testing.assert_array_equal(y, same)
+    for grad, want in zip(backward(dy), same_backward(dy), strict=True):
+        np.testing.assert_array_equal(grad, want)
+
+
 @given(seed=seeds)
 def test_a_1x1_convolution_on_1x1_maps_is_the_linear_layer(seed: int) -> None:
     x, w, b, dy = normal(seed, (3, 4), (2, 4), (2,), (3, 2))
