@@ -805,10 +805,10 @@ def test_a_run_that_cannot_start_leaves_no_folder(
     folder: Path, out: list[str], capsys: Any
 ) -> None:
     before = sorted(Path().iterdir())
-    assert main(["--ratio", "64", *out]) == 1
+    assert main(["--net", "resnet8", "--ratio", "64", *out]) == 1
     assert sorted(Path().iterdir()) == before
     Path("a/b").mkdir(parents=True)
-    assert main(["--ratio", "64", "--out", "a/b"]) == 1
+    assert main(["--net", "resnet8", "--ratio", "64", "--out", "a/b"]) == 1
     assert list(Path("a").iterdir()) == [Path("a/b")]
     Path("a/b/notes").touch()
     assert main(["--out", "a/b"]) == 1
