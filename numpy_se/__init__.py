@@ -1,6 +1,12 @@
 """Squeeze-and-Excitation networks in pure NumPy, with every backward pass written by hand."""
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+from numpy_se.interrupt import hide_traces_of_ctrl_c
+
+if sys.argv[:1] == ["-m"]:  # python -m: a command is on its way
+    hide_traces_of_ctrl_c()
 
 from numpy_se.ops import *  # noqa: F403
 from numpy_se.ops import __all__ as _ops

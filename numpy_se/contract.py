@@ -13,6 +13,7 @@ optional array that is not given, have no gradient. What holds for all operation
 
 - ``backward`` is pure. It may be called again, with another ``dy``, whatever ran in between.
 - Nothing that was passed in is changed, and no result shares memory with it.
+- Results belong to the caller: they can be changed, so none is a read-only view.
 - float32 in, float32 out, float32 gradients; float64 likewise. Both in one call are refused.
 - Any strides are legal. A channels-last array seen through ``np.moveaxis`` is a legal input.
 - ``backward`` keeps references to arrays, not copies. Do not change an input or ``y`` in place
@@ -24,6 +25,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -31,6 +33,12 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+# What an operation gives: y, and a backward with so many gradients.
+Gives: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, ...]]]
+Gives2: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array]]]
+Gives3: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]
+Gives5: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array, Array, Array, Array]]]
 
 ARRAYS = (np.ndarray, np.memmap)  # no other subclass: np.matrix multiplies otherwise
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -50,6 +58,7 @@ def op(signature: str) -> Callable[[Function], Function]:
     Equal names stand for equal sizes. ``...`` stands for one or more axes, the same each time.
     ``int N`` is an array of integers. An argument whose default is ``None`` may be left out.
     The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
+    What the function gives after ``y, backward`` is handed on.
 
     The decorated function raises TypeError for what is not a NumPy array or has the wrong dtype,
     and ValueError for a wrong shape. The message names the argument, what it got and what it wants.
@@ -64,13 +73,13 @@ def op(signature: str) -> Callable[[Function], Function]:
         title = function.__name__
 
         @functools.wraps(function)
-        def checked(*args: Any, **options: Any) -> tuple[Any, Callable[..., Any]]:
+        def checked(*args: Any, **options: Any) -> tuple[Any, ...]:
             arrays = dict(zip(axes, args, strict=False))
             arrays |= {name: options[name] for name in axes if name in options}
             given = {k: a for k, a in arrays.items() if a is not None or k not in optional}
             _check_arrays(title, axes, given)
-            y, backward = function(*args, **options)
-            return y, _checked_backward(title, backward, y.shape, y.dtype)
+            y, backward, *more = function(*args, **options)
+            return y, _checked_backward(title, backward, y.shape, y.dtype), *more
 
         checked.signature = signature  # type: ignore[attr-defined]
         return cast(Function, checked)
@@ -80,8 +89,7 @@ def op(signature: str) -> Callable[[Function], Function]:
 
 def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     """Call an operation that a user passed in; refuse one that gives no ``y, backward``."""
-    if not callable(op):
-        raise TypeError(f"{subject} is a {type(op).__name__}; it wants an operation")
+    check_op(subject, op)
     result = op(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise TypeError(f"{subject} gives {kind_of(result)}; it must give y, backward")
@@ -96,12 +104,30 @@ def kind_of(value: object) -> str:
     return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
 
+def in_short(value: object) -> str:
+    """Say a value in one short line: as it is written, or else its type."""
+    text = repr(value)
+    return text if len(text) < 40 and "\n" not in text and " at 0x" not in text else kind_of(value)
+
+
 def check_count(title: str, name: str, value: object, at_least: int) -> None:
     """Refuse a ``value`` that is not a whole number of at least ``at_least``."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{title}: {name} is {value!r}; it wants a whole number")
+        raise TypeError(f"{title}: {name} is {in_short(value)}; it wants a whole number")
     if value < at_least:
         raise ValueError(f"{title}: {name} is {value}; it wants at least {at_least}")
+
+
+def check_number(title: str, name: str, value: object) -> None:
+    """Refuse a ``value`` that is not a real number. Its range is up to the caller."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{title}: {name} is {in_short(value)}; it wants a number")
+
+
+def check_op(subject: str, op: object) -> None:
+    """Refuse what cannot be an operation, as it cannot be called."""
+    if not callable(op):
+        raise TypeError(f"{subject} is {in_short(op)}; it wants an operation such as relu")
 
 
 def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any]) -> None:
@@ -115,7 +141,11 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
         else:
             dtype, source = dtype_of = dtype_of or (array.dtype, name)
             if array.dtype != dtype:
-                raise TypeError(f"{title}: {name} is {array.dtype}; it wants {dtype} as {source}")
+                wide, other = (name, source) if array.dtype == np.float64 else (source, name)
+                raise TypeError(
+                    f"{title}: {wide} is float64; it wants float32 as {other}: "
+                    f"{wide}.astype(np.float32)"
+                )
         if array.size == 0:
             raise ValueError(
                 f"{title}: {name} has shape {array.shape}; every axis wants at least 1 entry"
@@ -123,15 +153,18 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
         if array.ndim == 0:
             raise ValueError(f"{title}: {name} has no axis; it wants ({', '.join(axes)})")
         got = (array.shape,) if axes == ["..."] else array.shape
-        wrong = []
+        wrong, hint = [], ""
         for axis, size in zip(axes, got, strict=False):
             wanted, source = size_of.setdefault(axis, (size, name))
             if size != wanted:
                 wrong.append(f"{axis} = {wanted} as in {source}")
+                if axis == "C" and arrays[source].shape[3:] == (size,):
+                    hint = f"; are the channels of {source} last? np.moveaxis({source}, -1, 1)"
         if wrong or len(got) != len(axes):
             reason = f" with {' and '.join(wrong)}" if wrong else ""
             raise ValueError(
-                f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)}){reason}"
+                f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)})"
+                f"{reason}{hint}"
             )
 
 
@@ -148,7 +181,10 @@ def _check_dtype(title: str, name: str, array: Any, integer: bool = False) -> No
 def _checked_backward(
     title: str, backward: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Callable[..., Any]:
-    def checked(dy: Any) -> Any:
+    def checked(dy: Any = None) -> Any:
+        if dy is None:
+            wanted = "a number: backward(1.0)" if shape == () else f"the gradient of y, {shape}"
+            raise TypeError(f"{title}: dy is None; it wants {wanted}")
         if shape == () and isinstance(dy, int | float | np.floating):
             return backward(dtype.type(dy))
         _check_dtype(title, "dy", dy)

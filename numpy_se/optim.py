@@ -5,8 +5,9 @@
 
 ``step`` steps what has a gradient, and hands on the rest of ``params``. It builds new dicts and
 changes none that it gets, so that an interrupted run keeps the last whole step. Settings are taken
-as Python floats: a NumPy float64 among them would turn float32 parameters into float64. Weight
-decay applies to weights, that is to arrays of two and more axes, not to biases.
+as Python floats: a NumPy float64 among them would turn float32 parameters into float64. One that is
+no number raises TypeError, one out of its range ValueError. Weight decay applies to weights, that
+is to arrays of two and more axes, not to biases.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from numpy_se.contract import Array
+from numpy_se.contract import Array, check_number
 
 Arrays: TypeAlias = Mapping[str, Array]
 
@@ -47,6 +48,10 @@ class SGD:
 
     momentum: float = 0.9
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range("SGD", "momentum", self.momentum, below=1)
+        _check_range("SGD", "weight_decay", self.weight_decay)
 
     def init(self, params: Arrays) -> dict[str, Array]:
         return {f"{key}.v": np.zeros_like(param) for key, param in params.items()}
@@ -82,6 +87,12 @@ class Adam:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_range("Adam", "beta1", self.beta1, below=1)
+        _check_range("Adam", "beta2", self.beta2, below=1)
+        _check_range("Adam", "eps", self.eps)
+        _check_range("Adam", "weight_decay", self.weight_decay)
+
     def init(self, params: Arrays) -> dict[str, Array]:
         state: dict[str, Array] = {"t": np.zeros(())}
         for key, param in params.items():
@@ -115,3 +126,12 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.3) -> float:
     if position < warmup:
         return peak * position / warmup
     return peak * (1 + math.cos(math.pi * (position - warmup) / (1 - warmup))) / 2
+
+
+def _check_range(title: str, name: str, value: float, below: float = math.inf) -> None:
+    if isinstance(value, Mapping):
+        wanted = "it wants a number; parameters go into init(params)"
+        raise TypeError(f"{title}: {name} is a {type(value).__name__}; {wanted}")
+    check_number(title, name, value)
+    if not 0 <= value < below:
+        raise ValueError(f"{title}: {name} is {value}; it wants at least 0, and below {below}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,12 +30,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _workers: ContextVar[int] = ContextVar("workers", default=1)
+_at_work: ContextVar[bool] = ContextVar("at_work", default=False)  # inside a worker
 
 
 @contextmanager
 def workers(count: int) -> Iterator[None]:
     """Let this block of code use ``count`` threads. Outside of any such block, there is one.
 
+    What a worker calls has one thread, too, also in a block like this: the cores are taken.
     The number decides into how many chunks a batch is split, and sums over the batch are taken
     chunk by chunk in their order. So the same number gives the same bits, and another number the
     same up to rounding.
@@ -79,7 +82,8 @@ def chunks(length: int, least: int) -> list[slice]:
     The number of parts is a multiple of the workers, so that none waits for another. There are
     fewer parts where there are not enough items: each part holds at least one.
     """
-    parts = min(length, -(-least // _workers.get()) * _workers.get())
+    count = _count()
+    parts = min(length, -(-least // count) * count)
     edges = [length * part // parts for part in range(parts + 1)]
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
@@ -99,15 +103,15 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
     Each call sees the context of the caller, for instance its ``np.errstate``, with one worker.
     An error in a call is raised when all workers have ended.
     """
-    count = min(_workers.get(), len(items))
+    count = min(_count(), len(items))
     if count <= 1:
         return [function(item) for item in items]
 
     def share(worker: int) -> list[Result]:
-        _workers.set(1)  # in the copy of the context that this worker has
+        _at_work.set(True)  # in the copy of the context that this worker has
         return [function(item) for item in items[worker::count]]
 
-    threads = _pool(count - 1)
+    threads = _pool()
     futures = [threads.submit(copy_context().run, share, worker) for worker in range(1, count)]
     try:
         first = copy_context().run(share, 0)
@@ -117,10 +121,17 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
     return [shares[place % count][place // count] for place in range(len(items))]
 
 
+def _count() -> int:
+    return 1 if _at_work.get() else _workers.get()
+
+
 @functools.cache
-def _pool(count: int) -> ThreadPoolExecutor:
-    """Threads that stay: starting them takes as long as a small block."""
-    return ThreadPoolExecutor(count, thread_name_prefix="numpy_se")
+def _pool() -> ThreadPoolExecutor:
+    """Threads that stay: starting them takes as long as a small block.
+
+    There are as many as have ever been at work together. One more starts where none is idle.
+    """
+    return ThreadPoolExecutor(sys.maxsize, thread_name_prefix="numpy_se")
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -11,12 +11,31 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack, overload
 
-from numpy_se.contract import Array, check_count, op, run_op
+from numpy_se.contract import Array, Gives, Gives3, Gives5, check_count, check_number, op, run_op
 from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
 
 UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
+
+
+class Choices(TypedDict, total=False):
+    """How a block squeezes, and what its gate is."""
+
+    squeeze: UnaryOp
+    gate: UnaryOp
+
+
+@overload
+def excite(z: Array, w1: Array, w2: Array, *, gate: UnaryOp = ...) -> Gives3: ...
+@overload
+def excite(
+    z: Array, w1: Array, w2: Array, b1: Array, b2: Array, *, gate: UnaryOp = ...
+) -> Gives5: ...
+@overload
+def excite(
+    z: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None = ..., *, gate: UnaryOp = ...
+) -> Gives: ...
 
 
 @op("N C, R C, C R, R, C -> N C")
@@ -28,7 +47,7 @@ def excite(
     b2: Array | None = None,
     *,
     gate: UnaryOp = sigmoid,
-) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+) -> Gives:
     """Compute the gates from the squeezed channels: a bottleneck of two linear layers.
 
         s = gate(w2 relu(w1 z + b1) + b2)                 eq. 3 (F_ex), which has no biases
@@ -58,6 +77,18 @@ def excite(
     return s, backward
 
 
+@overload
+def excitation(x: Array, w1: Array, w2: Array, **choices: Unpack[Choices]) -> Gives3: ...
+@overload
+def excitation(
+    x: Array, w1: Array, w2: Array, b1: Array, b2: Array, **choices: Unpack[Choices]
+) -> Gives5: ...
+@overload
+def excitation(
+    x: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None, **choices: Unpack[Choices]
+) -> Gives: ...
+
+
 @op("N C H W, R C, C R, R, C -> N C")
 def excitation(
     x: Array,
@@ -68,7 +99,7 @@ def excitation(
     *,
     squeeze: UnaryOp = global_avg_pool,
     gate: UnaryOp = sigmoid,
-) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+) -> Gives:
     """Compute the gates of a batch of feature maps: squeeze, then excite.
 
         z = squeeze(x)                                    eq. 2
@@ -90,6 +121,18 @@ def excitation(
     return s, backward
 
 
+@overload
+def squeeze_excite(x: Array, w1: Array, w2: Array, **choices: Unpack[Choices]) -> Gives3: ...
+@overload
+def squeeze_excite(
+    x: Array, w1: Array, w2: Array, b1: Array, b2: Array, **choices: Unpack[Choices]
+) -> Gives5: ...
+@overload
+def squeeze_excite(
+    x: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None, **choices: Unpack[Choices]
+) -> Gives: ...
+
+
 @op("N C H W, R C, C R, R, C -> N C H W")
 def squeeze_excite(
     x: Array,
@@ -100,7 +143,7 @@ def squeeze_excite(
     *,
     squeeze: UnaryOp = global_avg_pool,
     gate: UnaryOp = sigmoid,
-) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+) -> Gives:
     """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
 
         s = excitation(x, w1, w2, b1, b2)                 eq. 2 and 3
@@ -133,7 +176,7 @@ def squeeze_excite(
     return y, backward
 
 
-WidthRule = Literal["paper", "timm", "efficientnet"]
+WidthRule = Literal["paper", "timm", "efficientnet", "mobilenetv3"]
 
 
 def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -> int:
@@ -142,24 +185,32 @@ def reduced_width(channels: int, ratio: float = 16, rule: WidthRule = "paper") -
         "paper"          C // r, refused when it is 0
         "timm"           C / r rounded to a multiple of 8, at least 8
         "efficientnet"   C // r, at least 1 (EfficientNet takes r = 4 of the block's input width)
+        "mobilenetv3"    as "timm", and 8 more where that is below 90 % of C / r
 
-    The first and the last agree where C >= r, and with timm where C / r is a multiple of 8. For
-    narrow layers they give different networks. A block has 2 C R weights. With R = C / r that is
-    2 C^2 / r, the term of one block in the paper's eq. 5.
-    Raises ValueError when no hidden unit is left, or when an argument is out of its range.
+    All agree where C / r is a multiple of 8. For narrow layers they give different networks. The
+    rounding of a ratio such as 10 / 3 is forgiven: C channels at r = C / R have the width R by the
+    paper's rule. A block has 2 C R weights. With R = C / r that is 2 C^2 / r, the term of one block
+    in the paper's eq. 5.
+    Raises TypeError for a ratio that is no number, and ValueError when no hidden unit is left, or
+    when an argument is out of its range.
     Source: the paper's section 3.2; the libraries' code.
     """
     check_count("reduced_width", "channels", channels, at_least=1)
+    check_number("reduced_width", "ratio", ratio)
     if not ratio >= 1:
         raise ValueError(f"reduced_width: ratio is {ratio}; it wants at least 1")
-    rules: dict[str, Any] = {
-        "paper": lambda: int(channels // ratio),
-        "timm": lambda: max(8, int(channels / ratio + 4) // 8 * 8),
-        "efficientnet": lambda: max(1, int(channels // ratio)),
+    share = float(channels / ratio)
+    whole = int(share * (1 + 1e-9))  # forgives the rounding of the ratio
+    of_eight = max(8, int(share + 4) // 8 * 8)
+    widths = {
+        "paper": whole,
+        "timm": of_eight,
+        "efficientnet": max(1, whole),
+        "mobilenetv3": of_eight + 8 * (of_eight < 0.9 * share),
     }
-    if rule not in rules:
-        raise ValueError(f"reduced_width: rule is {rule!r}; it wants one of {', '.join(rules)}")
-    width: int = rules[rule]()
+    if rule not in widths:
+        raise ValueError(f"reduced_width: rule is {rule!r}; it wants one of {', '.join(widths)}")
+    width = widths[rule]
     if width == 0:
         raise ValueError(
             f"reduced_width: {channels} channels at ratio {ratio} leave no hidden unit; "

@@ -26,9 +26,15 @@ KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4, se.batch_n
 @pytest.mark.parametrize(
     "case", [case for case in PRIMITIVES if case.op in CHUNKED], ids=lambda case: case.title
 )
-@given(data=st.data(), count=st.integers(1, 3), chunk=st.sampled_from([1, 2**9]), seed=seeds)
+@given(
+    data=st.data(),
+    count=st.integers(1, 3),
+    chunk=st.sampled_from([1, 2**9]),
+    few=st.sampled_from([1, conv.FEW]),
+    seed=seeds,
+)
 def test_chunks_and_workers_change_nothing(
-    case: Case, data: Any, count: int, chunk: int, seed: int
+    case: Case, data: Any, count: int, chunk: int, few: int, seed: int
 ) -> None:
     args = data.draw(arguments(case))
 
@@ -38,7 +44,7 @@ def test_chunks_and_workers_change_nothing(
 
     whole = results()
     with (
-        mock.patch.object(conv, "CHUNK", chunk),
+        mock.patch.multiple(conv, CHUNK=chunk, FEW=few),
         mock.patch.object(pooling, "CHUNK", chunk),
         workers(count),
     ):

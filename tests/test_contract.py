@@ -54,6 +54,7 @@ def test_backward_is_pure_and_nothing_is_aliased(
         np.testing.assert_array_equal(grad, after)
     results = [np.asarray(y), *first, *other, *again]
     for i, result in enumerate(results):
+        assert result.flags.writeable
         for neighbour in [*args, dy, other_dy, *results[:i]]:
             assert not np.shares_memory(result, neighbour)
 
@@ -144,6 +145,9 @@ def test_bad_upstream_gradients_are_refused(case: Case, data: Any) -> None:
             backward(dy.astype(np.float32))
     with pytest.raises(TypeError, match="it wants a NumPy array"):
         backward([1.0])
+    wanted = "the gradient of y, " if dy.ndim else r"a number: backward\(1\.0\)"
+    with pytest.raises(TypeError, match=f"{case.op.__name__}: dy is None; it wants {wanted}"):
+        backward()
 
 
 @given(x=lattice((2, 3, 4, 5)))
@@ -156,6 +160,25 @@ def test_sizes_that_disagree_are_named(x: Any) -> None:
         se.add(x, x[:, :1])
 
 
+def test_float64_images_are_told_how_to_become_float32() -> None:
+    x, w = np.ones((2, 3, 4, 5)), np.ones((2, 3, 2, 2), np.float32)
+    wanted = r"conv2d: x is float64; it wants float32 as w: x\.astype\(np\.float32\)"
+    with pytest.raises(TypeError, match=wanted):
+        se.conv2d(x, w)
+    with pytest.raises(TypeError, match="conv2d: w is float64; it wants float32 as x: w"):
+        se.conv2d(x.astype(np.float32), w.astype(np.float64))
+
+
+def test_channels_that_lie_last_are_told_how_to_go_first() -> None:
+    x, w = np.ones((2, 4, 5, 3)), np.ones((2, 3, 2, 2))
+    wanted = r"with C = 4 as in x; are the channels of x last\? np\.moveaxis\(x, -1, 1\)$"
+    with pytest.raises(ValueError, match=wanted):
+        se.conv2d(x, w)
+    se.conv2d(np.moveaxis(x, -1, 1), w)
+    with pytest.raises(ValueError, match=r"with C = 4 as in x$"):
+        se.conv2d(x, w[:, :2])
+
+
 def test_counts_are_checked() -> None:
     x, w = np.ones((2, 3, 4, 5)), np.ones((2, 3, 2, 2))
     with pytest.raises(ValueError, match="conv2d: stride is 0; it wants at least 1"):
@@ -164,6 +187,8 @@ def test_counts_are_checked() -> None:
         se.conv2d(x, w, padding=0.5)
     with pytest.raises(ValueError, match="w has kernels of 2 x 7; it wants at most 4 x 5"):
         se.conv2d(x, np.ones((2, 3, 2, 7)))
+    with pytest.raises(ValueError, match="max_pool2d: stride is 0; it wants at least 1"):
+        se.max_pool2d(x, stride=0)
     with pytest.raises(ValueError, match="max_pool2d: size is 5; it wants at most 4"):
         se.max_pool2d(x, size=5)
     with pytest.raises(ValueError, match="N\\*H\\*W of at least 2"):

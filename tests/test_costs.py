@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numpy_se as se
-from numpy_se import costs
+from numpy_se import costs, nets
 from numpy_se.costs import BatchNorm, Conv, Cost, FullyConnected, SEBlock, count, without_se
 from numpy_se.nets import (
     Apply,
@@ -274,9 +274,19 @@ def test_the_tiny_net() -> None:
     assert counted["relu1"] == Cost()
 
 
+def test_batch_norm_in_a_net_counts_as_in_a_list() -> None:
+    counted = costs.count_net(Sequential(norm=nets.BatchNorm(5)), (5, 2, 3))
+    assert counted["norm"] == BatchNorm(5).cost
+
+
 def test_the_width_of_the_block_follows_the_rule() -> None:
     assert SEBlock(8, (1, 1), ratio=16, rule="timm", bias=True).cost.se_parameters == 2 * 64 + 16
     assert SEBlock(8, (1, 1), ratio=16, rule="efficientnet").cost.se_weights == 2 * 8
+
+
+def test_a_block_of_a_given_width() -> None:
+    assert SEBlock(8, (1, 1), width=5, bias=True).cost.se_parameters == 2 * 8 * 5 + 8 + 5
+    assert costs.change_se([SEBlock(8, (1, 1), width=5)], width=3)[0].cost.se_weights == 2 * 8 * 3
 
 
 def test_rows_of_a_table() -> None:
@@ -305,6 +315,11 @@ def test_rows_of_a_table() -> None:
         (lambda: FullyConnected(4, 0), ValueError, "FullyConnected: outputs is 0"),
         (lambda: BatchNorm(0), ValueError, "BatchNorm: channels is 0"),
         (lambda: SEBlock(8, (4, 4), ratio=16), ValueError, "leave no hidden unit"),
+        (
+            lambda: SEBlock(8, (4, 4), width=0),
+            ValueError,
+            "SEBlock: width is 0; it wants at least 1",
+        ),
         (lambda: SEBlock(8, (4,), ratio=2), TypeError, r"SEBlock: map_size is \(4,\)"),
         (lambda: costs.resnet(34), ValueError, "resnet: depth is 34; it wants one of 50, 101, 152"),
         (lambda: costs.resnext(152), ValueError, "resnext: depth is 152; it wants one of 50, 101"),

@@ -1,5 +1,6 @@
 """Layers with statistics and noise, in training and in evaluation; layers side by side."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy_se.nets import (
     Sequential,
     SqueezeExcite,
     residual,
+    tiny_net,
 )
 
 maps = st.tuples(*(st.integers(low, 5) for low in (2, 1, 1, 2)))  # (N, C, H, W)
@@ -129,9 +131,28 @@ def test_every_layer_keeps_the_dtype_in_training(kind: str, dtype: Any) -> None:
     dx, grads = backward(np.ones_like(y))
     arrays = {"y": y, "dx": dx, **grads, **after}
     assert {key: a.dtype for key, a in arrays.items()} == dict.fromkeys(arrays, np.dtype(dtype))
+    assert all(a.flags.writeable for a in arrays.values())
     assert set(grads) == set(layer.names)
     assert set(after) == set(layer.statistics)
     assert set(params) == {*layer.names, *layer.statistics}
+
+
+@modes
+@pytest.mark.parametrize("kind", layers_on(1))
+def test_layers_share_no_memory_with_what_they_get(kind: str, train: Any) -> None:
+    layer, rng = layers_on(4)[kind], np.random.default_rng(0)
+    params, x = layer.init(rng, np.float64), rng.standard_normal((2, 4, 5, 3))
+    y, backward = layer(params, x) if train is None else layer.train(params, x, rng)[:2]
+    dy = np.ones_like(y)
+    dx, grads = backward(dy)
+    for result in (y, dx, *grads.values()):
+        for given_array in (x, dy, *params.values()):
+            assert not np.shares_memory(result, given_array)
+
+
+def test_layers_that_mix_samples_or_their_noise_want_whole_batches() -> None:
+    whole = {kind for kind, layer in layers_on(4).items() if layer.whole_batch}
+    assert whole == {"norm", "dropout", "residual", "both"}
 
 
 def test_a_net_knows_the_statistics_of_its_layers() -> None:
@@ -234,14 +255,14 @@ def test_errors_name_the_layer(run: str) -> None:
     unit = Sequential(sum=residual(Sequential(se2=SqueezeExcite(4, 2))))
     net = Sequential(conv=Conv2d(1, 4), unit=unit)
     params = net.init(np.random.default_rng(0))
-    params["unit.sum.branch.se2.w1"] = np.ones((2, 5), np.float32)
+    params["unit.sum.branch.se2.w1"] = np.ones((2, 4))
     x = np.ones((2, 1, 6, 5), np.float32)
     runs: dict[str, Any] = {
         "evaluation": lambda: net(params, x),
         "training": lambda: net.train(params, x, np.random.default_rng(0)),
         "walk": lambda: list(net.walk(params, x)),
     }
-    with pytest.raises(ValueError, match=r"^unit: sum: branch: se2: .*w1 has shape \(2, 5\)"):
+    with pytest.raises(TypeError, match=r"^unit: sum: branch: se2: .*w1 is float64; it wants fl"):
         runs[run]()
 
 
@@ -251,13 +272,31 @@ def test_errors_name_the_layer(run: str) -> None:
         (lambda: Dropout(1), ValueError, "Dropout: rate is 1; it wants at least 0, and less"),
         (lambda: Dropout(-0.1), ValueError, "Dropout: rate is -0.1"),
         (lambda: BatchNorm(0), ValueError, "BatchNorm: channels is 0"),
+        (lambda: Dropout("0.5"), TypeError, "Dropout: rate is '0.5'; it wants a number"),
         (lambda: BatchNorm(3, momentum=0), ValueError, "BatchNorm: momentum is 0"),
+        (lambda: BatchNorm(3, momentum=None), TypeError, "BatchNorm: momentum is None; it wants a"),
+        (lambda: BatchNorm(3, momentum=1.5), ValueError, "momentum is 1.5; .* and at most 1"),
         (lambda: Conv2d(0, 3), ValueError, "Conv2d: channels is 0"),
+        (lambda: Conv2d(1, 3, padding=-1), ValueError, "Conv2d: padding is -1; it wants at least"),
         (lambda: Linear(3, 2.5), TypeError, "Linear: outputs is 2.5"),
+        (lambda: Linear(0, 3), ValueError, "Linear: inputs is 0; it wants at least 1"),
+        (lambda: Linear(3, 0), ValueError, "Linear: outputs is 0; it wants at least 1"),
         (lambda: Sequential(f=se.relu), TypeError, r"f is a function; it wants Apply\(op\)"),
-        (lambda: Sequential(f=3), TypeError, "f is a int; it wants a Layer"),
+        (lambda: Sequential(f=3), TypeError, "f is an int; it wants a Layer"),
+        (lambda: Sequential(Linear(3, 4)), TypeError, r"Linear\(.*\) has no name; write name=Laye"),
+        (lambda: Both(se.add, Linear(3, 4), Linear(3, 4)), TypeError, "Both: Linear.* has no name"),
+        (lambda: Both("add", a=Linear(3, 4)), TypeError, "Both: merge is 'add'; it wants an opera"),
+        (lambda: Apply("relu"), TypeError, "Apply: op is 'relu'; it wants an operation such as"),
+        (lambda: SqueezeExcite(8, 2, gate="sigmoid"), TypeError, "SqueezeExcite: gate is 'sigmoid"),
+        (lambda: SqueezeExcite(8, 2, squeeze=np.ones((9, 9))), TypeError, "squeeze is a ndarray;"),
+        (lambda: SqueezeExcite(8, width=0), ValueError, "SqueezeExcite: width is 0; it wants at l"),
+        (lambda: SqueezeExcite(0, width=3), ValueError, "SqueezeExcite: channels is 0; it wants a"),
         (lambda: residual(se.relu), TypeError, r"branch is a function; it wants Apply\(op\)"),
         (lambda: Sequential(a=Linear(2, 3)).init(0), TypeError, "rng is 0; it wants a generator"),
+        (lambda: Linear(2, 3).init(0), TypeError, "init: rng is 0; it wants a generator, such as"),
+        (lambda: Sequential().train({}, np.ones(1), None), TypeError, "train: rng is None; it wan"),
+        (lambda: residual(Sequential()).train({}, np.ones(1), 0), TypeError, "train: rng is 0; it"),
+        (lambda: Dropout().train({}, np.ones(1), np.random), TypeError, "Dropout: rng is a module"),
     ],
 )
 def test_bad_settings_are_refused(make: Any, error: Any, words: str) -> None:
@@ -269,3 +308,53 @@ def test_arguments_that_are_swapped_are_told() -> None:
     net = Sequential(a=Linear(2, 3))
     with pytest.raises(TypeError, match=r"params is a ndarray; it wants a dict: net\(params, x\)"):
         net(np.ones((1, 2)), net.init(np.random.default_rng(0)))  # type: ignore[arg-type]
+
+
+def test_parameters_of_another_net_are_refused() -> None:
+    params = tiny_net(8).init(np.random.default_rng(0))
+    x = np.ones((1, 1, 28, 28), np.float32)
+    want = r"params: se3\.w1 has shape \(8, 64\); this net wants \(16, 64\)"
+    for call in (tiny_net(4), tiny_net(4).gates):
+        with pytest.raises(ValueError, match=want):
+            call(params, x)
+
+
+@pytest.mark.parametrize("kind", layers_on(1))
+def test_layers_draw_arrays_of_the_shapes_that_they_tell(kind: str) -> None:
+    layer = layers_on(4)[kind]
+    params = layer.init(np.random.default_rng(0))
+    assert layer.shapes == {name: a.shape for name, a in params.items() if "." not in name}
+
+
+def test_only_the_first_layer_may_leave_its_input_gradient_out() -> None:
+    conv = Conv2d(2, 2, input_grad=False)
+    x, rng = np.ones((2, 2, 4, 5)), np.random.default_rng(0)
+    net = Sequential(first=Conv2d(2, 2), unit=Sequential(relu=Apply(se.relu), conv=conv))
+    y, backward = net(net.init(rng, np.float64), x)
+    with pytest.raises(TypeError, match=r"^unit: relu: dy is None; only the first layer may hav"):
+        backward(y)
+    unit = residual(conv)
+    y, backward = unit(unit.init(rng, np.float64), x)
+    with pytest.raises(TypeError, match="Both: dx is None; a layer in it wants input_grad=True"):
+        backward(y)
+
+
+def test_layers_print_as_they_are_written() -> None:
+    layer = SqueezeExcite(8, 2, gate=se.hard_sigmoid)
+    assert repr(layer) == (
+        "SqueezeExcite(channels=8, ratio=2, rule='paper', bias=False, squeeze=global_avg_pool, "
+        "gate=hard_sigmoid, width=None)"
+    )
+    pool = partial(se.max_pool2d, size=2)
+    assert repr(Apply(pool)) == "Apply(partial(max_pool2d, size=2))"
+    assert repr(Apply(se.excite, gate=se.tanh)) == "Apply(excite, gate=tanh)"
+
+
+@given(channels=st.integers(1, 64), seed=seeds)
+def test_a_block_of_any_width(channels: int, seed: int) -> None:
+    width = seed % 40 + 1
+    layer = SqueezeExcite(channels, width=width, bias=True)
+    params = layer.init(np.random.default_rng(0))
+    assert params["w1"].shape == (width, channels)
+    counts = layer.counts(np.ones((1, channels, 2, 3)))
+    assert counts["se_weights"] + counts["se_biases"] == sum(a.size for a in params.values())

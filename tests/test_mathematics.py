@@ -166,6 +166,14 @@ def test_cross_entropy_of_equal_logits_is_log_k() -> None:
     assert loss == pytest.approx(np.log(10))
 
 
+def test_each_row_of_logits_has_a_maximum_of_its_own() -> None:
+    """Taken off all rows, that of the second one would leave nothing of the first."""
+    logits = np.array([[0.0, 0.0], [1000.0, 1000.0]])
+    loss, backward = se.softmax_cross_entropy(logits, np.array([0, 0]))
+    assert loss == pytest.approx(np.log(2))
+    np.testing.assert_allclose(backward(1.0), [[-0.25, 0.25]] * 2)
+
+
 @given(seed=seeds)
 def test_batch_norm_normalises_and_its_gradient_has_no_mean_and_no_scale(seed: int) -> None:
     """The gradient is orthogonal to a shift and a scaling of its channel, as y ignores both."""
@@ -186,6 +194,12 @@ def test_batch_norm_with_its_own_statistics_is_inference(seed: int) -> None:
     np.testing.assert_allclose(y, se.batch_norm(x, gamma, beta)[0], rtol=1e-10, atol=1e-12)
 
 
+def test_inference_takes_a_variance_of_zero() -> None:
+    x, ones = np.full((1, 2, 1, 2), 3.0), np.ones(2)
+    y, _ = se.batch_norm_inference(x, ones, ones, ones, 0 * ones)
+    np.testing.assert_allclose(y, 1 + 2 / np.sqrt(1e-5))
+
+
 @given(seed=seeds, stride=st.integers(1, 3), padding=st.integers(0, 3))
 def test_conv2d_is_the_sum_in_its_docstring(seed: int, stride: int, padding: int) -> None:
     x, w, b = normal(seed, (2, 3, 5, 4), (4, 3, 3, 2), (4,))
@@ -197,6 +211,15 @@ def test_conv2d_is_the_sum_in_its_docstring(seed: int, stride: int, padding: int
             want = np.einsum("ncij,fcij->nf", window, w) + b
             np.testing.assert_allclose(y[:, :, p, q], want, rtol=1e-10, atol=1e-10)
     assert y.shape[2:] == ((5 + 2 * padding - 3) // stride + 1, (4 + 2 * padding - 2) // stride + 1)
+
+
+def test_a_convolution_has_stride_1_and_no_padding_unless_told() -> None:
+    x, w, dy = normal(0, (2, 3, 5, 4), (4, 3, 2, 2), (2, 4, 4, 3))
+    y, backward = se.conv2d(x, w)
+    same, same_backward = se.conv2d(x, w, stride=1, padding=0)
+    np.testing.assert_array_equal(y, same)
+    for grad, want in zip(backward(dy), same_backward(dy), strict=True):
+        np.testing.assert_array_equal(grad, want)
 
 
 @given(seed=seeds)
@@ -232,6 +255,13 @@ def test_gates_have_no_warning_at_large_inputs(gate: Any) -> None:
         assert np.isfinite(backward(y)).all()
 
 
+@pytest.mark.parametrize(("gate", "closed"), [(se.sigmoid, 0), (se.hard_sigmoid, 0), (se.tanh, -1)])
+def test_gates_are_closed_and_open_at_large_inputs(gate: Any, closed: int) -> None:
+    y, backward = gate(np.array([-50.0, -20.0, 20.0, 50.0]))
+    np.testing.assert_allclose(y, [closed, closed, 1, 1], atol=1e-8)
+    np.testing.assert_allclose(backward(np.ones(4)), 0, atol=1e-8)
+
+
 def test_relu_and_hard_sigmoid_pass_no_gradient_at_their_kinks() -> None:
     ones = np.ones(3)
     np.testing.assert_array_equal(se.relu(np.array([-1.0, 0.0, 1.0]))[1](ones), [0, 0, 1])
@@ -258,9 +288,17 @@ def test_max_pooling_wider_than_a_byte_can_count() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "paper", "timm", "efficientnet"),
-    [(8, None, 8, 1), (16, 1, 8, 1), (64, 4, 8, 4), (256, 16, 16, 16), (2048, 128, 128, 128)],
+    [
+        (8, None, 8, 1),
+        (16, 1, 8, 1),
+        (64, 4, 8, 4),
+        (191, 11, 8, 11),
+        (192, 12, 16, 12),
+        (256, 16, 16, 16),
+        (2048, 128, 128, 128),
+    ],
 )
-def test_reduced_width_by_the_three_conventions(
+def test_reduced_width_by_three_conventions(
     channels: int, paper: int | None, timm: int, efficientnet: int
 ) -> None:
     if paper is None:
@@ -272,11 +310,41 @@ def test_reduced_width_by_the_three_conventions(
     assert se.reduced_width(channels, 16, "efficientnet") == efficientnet
 
 
+@pytest.mark.parametrize(("channels", "width"), [(72, 24), (120, 32), (480, 120), (960, 240)])
+def test_reduced_width_of_mobilenetv3(channels: int, width: int) -> None:
+    """The widths of torchvision's mobilenet_v3_large; timm's rule gives 16 for the first."""
+    assert se.reduced_width(channels, 4, "mobilenetv3") == width
+    assert se.reduced_width(72, 4, "timm") == 16
+
+
+def test_ninety_percent_are_enough_for_mobilenetv3() -> None:
+    assert se.reduced_width(80, 9, "mobilenetv3") == 8  # 90 % of 80 / 9
+    assert se.reduced_width(90, 10, "mobilenetv3") == 16
+
+
+@given(channels=st.integers(1, 2048), data=st.data())
+def test_every_width_has_a_ratio(channels: int, data: Any) -> None:
+    width = data.draw(st.integers(1, channels))
+    assert se.reduced_width(channels, channels / width) == width
+    assert se.reduced_width(channels, np.float64(channels / width), "efficientnet") == width
+
+
+def test_the_rounding_of_a_ratio_is_forgiven() -> None:
+    assert se.reduced_width(5, 5 / 3) == 3
+    assert se.reduced_width(10, 1 / 0.3) == 3
+    assert se.reduced_width(100, 3) == 33
+    assert se.reduced_width(272) == 17
+
+
 def test_reduced_width_refuses_what_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="channels is 0"):
         se.reduced_width(0)
+    with pytest.raises(ValueError, match=r"ratio is 0\.5; it wants at least 1"):
+        se.reduced_width(16, 0.5)
     with pytest.raises(ValueError, match="ratio is -2; it wants at least 1"):
         se.reduced_width(16, -2)
+    with pytest.raises(TypeError, match="ratio is '16'; it wants a number"):
+        se.reduced_width(64, "16")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ratio is nan"):
         se.reduced_width(16, float("nan"))
     with pytest.raises(ValueError, match="rule is 'keras'; it wants one of paper, timm"):

@@ -14,6 +14,7 @@ from numpy_se.nets import (
     Linear,
     Sequential,
     SqueezeExcite,
+    named_net,
     residual,
     se_resnet,
     tiny_net,
@@ -147,7 +148,6 @@ def test_a_net_prints_its_layers() -> None:
 def test_an_operation_without_a_name_can_be_a_layer() -> None:
     layer = Apply(partial(se.max_pool2d, size=2))
     assert layer({}, np.ones((1, 2, 4, 6)))[0].shape == (1, 2, 2, 3)
-    assert "max_pool2d" in repr(layer)
 
 
 def test_the_options_of_the_block_reach_it() -> None:
@@ -251,3 +251,20 @@ def test_the_tiny_net_takes_the_shape_of_its_images() -> None:
 def test_an_se_resnet_that_cannot_be_is_refused(settings: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         se_resnet(**settings)
+
+
+def test_nets_have_the_defaults_that_they_tell() -> None:
+    sizes = [
+        count(net.init(np.random.default_rng(0))) for net in (se_resnet(), named_net("resnet20"))
+    ]
+    assert sizes == [count(se_resnet(20, 4, 16).init(np.random.default_rng(0)))] * 2
+    assert len(se_resnet(32).layers) == 3 + 3 * 5 + 2
+    for name in ("resnet", "resnet-8", "big"):
+        with pytest.raises(ValueError, match=f"net is '{name}'; it wants tiny, resnet8"):
+            named_net(name)
+
+
+def test_the_smallest_images_of_the_tiny_net() -> None:
+    net = tiny_net(4, 5, (1, 8, 9))
+    x = np.ones((2, 1, 8, 9), np.float32)
+    assert net(net.init(np.random.default_rng(0)), x)[0].shape == (2, 5)

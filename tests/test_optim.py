@@ -62,6 +62,26 @@ def test_the_dtype_is_kept_whatever_the_dtype_of_the_settings(rule: Any) -> None
     assert {a.dtype for a in last.values()} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: SGD({"w": np.ones(9)}, 0.05), TypeError, r"a dict; .* go into init\(params\)"),
+        (lambda: SGD("0.9"), TypeError, "SGD: momentum is '0.9'; it wants a number"),
+        (lambda: SGD(2), ValueError, "SGD: momentum is 2; it wants at least 0, and below 1"),
+        (lambda: SGD(1.0), ValueError, "SGD: momentum is 1.0"),
+        (lambda: SGD(weight_decay=-1), ValueError, "SGD: weight_decay is -1"),
+        (lambda: SGD(float("nan")), ValueError, "SGD: momentum is nan"),
+        (lambda: Adam(1.0), ValueError, "Adam: beta1 is 1.0; it wants at least 0, and below 1"),
+        (lambda: Adam(beta2=1.0), ValueError, "Adam: beta2 is 1.0"),
+        (lambda: Adam(eps=-1e-8), ValueError, "Adam: eps is -1e-08; it wants at least 0"),
+        (lambda: Adam(weight_decay=-1), ValueError, "Adam: weight_decay is -1"),
+    ],
+)
+def test_settings_out_of_their_range_are_refused(make: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        make()
+
+
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @given(seed=seeds)
 def test_parity_with_torch(rule: Any, seed: int) -> None:
@@ -97,3 +117,10 @@ def test_the_schedule_rises_and_falls_once_between_zero_and_its_peak(
         assert max(rates) == pytest.approx(peak, rel=1e-3)
         assert rates[-1] < 0.01 * peak
         assert math.isclose(rates.index(max(rates)) / steps, 0.3, abs_tol=0.02)
+
+
+def test_the_schedule_is_a_straight_rise_and_half_a_cosine() -> None:
+    rates = {step: one_cycle(step, 99, peak=2.0, warmup=0.4) for step in (9, 19, 39, 69, 98)}
+    want = {9: 0.5, 19: 1.0, 39: 2.0, 69: 1.0, 98: 1 - math.cos(math.pi / 60)}
+    assert rates == pytest.approx(want)
+    assert one_cycle(14, 99, 2.0) == pytest.approx(1.0)  # half of 30 %

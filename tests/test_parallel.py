@@ -14,6 +14,26 @@ from numpy_se.parallel import chunks, in_order, workers
 counts = st.integers(1, 5)
 
 
+def copied(test: Any) -> Any:
+    """Mark a test that copies the process."""
+    fork = "fork" in multiprocessing.get_all_start_methods()
+    quiet = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    return pytest.mark.skipif(not fork, reason="no process is copied here")(quiet(test))
+
+
+def in_a_copy(function: Any) -> Any:
+    """Call ``function`` in a copy of the process, which is ended if it never returns."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(function()))
+    process.start()
+    try:
+        assert receiver.poll(10)
+        return receiver.recv()
+    finally:
+        process.kill()
+
+
 @given(length=st.integers(1, 40), least=st.integers(1, 50), count=counts)
 def test_chunks_cover_all_items_once_and_evenly(length: int, least: int, count: int) -> None:
     with workers(count):
@@ -32,10 +52,11 @@ def test_results_are_in_the_order_of_the_items(count: int, items: list[int]) -> 
         assert in_order(lambda item: item + 1, items) == [item + 1 for item in items]
 
 
-def test_threads_run_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=10)
-    with workers(2):
-        in_order(lambda _: meeting.wait(), range(2))  # one thread alone would wait in vain
+@pytest.mark.parametrize("count", [2, 4])
+def test_threads_run_at_the_same_time(count: int) -> None:
+    meeting = threading.Barrier(count, timeout=10)
+    with workers(count):
+        in_order(lambda _: meeting.wait(), range(count))  # fewer threads would wait in vain
 
 
 def test_a_call_within_a_call_has_one_worker() -> None:
@@ -51,6 +72,23 @@ def test_a_call_within_a_call_has_one_worker() -> None:
     assert [name.startswith("numpy_se") for name in outer] == [False, True, False, True]
 
 
+def ask_for_more(depth: int) -> list[str]:
+    """The names of the threads of workers that ask for workers in turn."""
+    if not depth:
+        return [threading.current_thread().name]
+    with workers(depth + 1):
+        assert len(chunks(6, 1)) == (depth + 1 if depth == 3 else 1)
+        shares = in_order(lambda _: ask_for_more(depth - 1), range(4))
+    return [name for share in shares for name in share]
+
+
+@copied
+def test_a_worker_that_asks_for_workers_works_alone() -> None:
+    names = in_a_copy(lambda: ask_for_more(3))
+    assert len(names) == 4**3
+    assert all(len(set(names[first : first + 16])) == 1 for first in range(0, 64, 16))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_errors_and_errstate_pass_through(count: int) -> None:
     with workers(count):
@@ -60,26 +98,15 @@ def test_errors_and_errstate_pass_through(count: int) -> None:
             in_order(np.exp, [np.array([1e4])] * 3)
 
 
-def add_one_to_three_numbers(send: Any) -> None:
+def add_one_to_three_numbers() -> list[int]:
     with workers(2):
-        send(in_order(lambda item: item + 1, range(3)))
+        return in_order(lambda item: item + 1, range(3))
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="no process is copied here"
-)
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@copied
 def test_a_copy_of_the_process_starts_threads_of_its_own() -> None:
-    add_one_to_three_numbers(list)  # threads have started here, and do not live on in the copy
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=add_one_to_three_numbers, args=(sender.send,))
-    process.start()
-    try:
-        assert receiver.poll(10)
-        assert receiver.recv() == [1, 2, 3]
-    finally:
-        process.kill()
+    add_one_to_three_numbers()  # threads have started here, and do not live on in the copy
+    assert in_a_copy(add_one_to_three_numbers) == [1, 2, 3]
 
 
 def test_a_wrong_number_of_workers_is_refused() -> None:

@@ -96,7 +96,69 @@ def test_results_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) 
     sweep(halve, jobs(1), tmp_path, Here(), progress=False)
     with pytest.raises(SweepError, match=r"has the settings \{'number': 1\}, not \{'number': 2\}"):
         sweep(halve, {"half of 1": {"number": 2}}, tmp_path, Here(), progress=False)
-    for text in ("{", "[]", json.dumps({"settings": {"number": 1}})):
+    for text in ("{", "[]", '"settings"', "1" * 5000, "[" * 10**5, '{"settings": {"number": 1}}'):
         (tmp_path / "half of 1.json").write_text(text)
         with pytest.raises(SweepError, match="is damaged; remove it"):
             sweep(halve, jobs(1), tmp_path, Here(), progress=False)
+
+
+def echo(**settings: Any) -> Any:
+    return settings
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_sweep_that_goes_on_gives_the_same(value: Any, tmp_path_factory: Any) -> None:
+    folder, job = tmp_path_factory.mktemp("sweep"), {"job": {"value": value}}
+    first = sweep(echo, job, folder, Here(), progress=False)
+    second = Here()
+    again = sweep(echo, job, folder, second, progress=False)
+    assert second.seen == []
+    assert repr(first) == repr(again)  # also where there is a NaN
+
+
+def test_numpy_scalars_are_saved(tmp_path: Path) -> None:
+    settings = {"lr": np.float32(0.5), "seed": np.int64(3), "se": np.bool_(True)}
+    for _ in range(2):
+        results = sweep(echo, {"job": settings}, tmp_path, Here(), progress=False)
+        assert results == {"job": {"lr": 0.5, "seed": 3, "se": True}}
+
+
+def test_a_result_that_cannot_be_saved_is_a_failure_of_its_job(tmp_path: Path) -> None:
+    bad = {1: np.ones(3), 2: {1j}, 3: np.longdouble(1), 4: {(1, 2): 3}, 5: "fine", 6: "\ud800"}
+    with pytest.raises(SweepError, match=r"4 of 6 jobs failed, job \d by: "):
+        sweep(
+            lambda number: bad[number],
+            {f"job {number}": {"number": number} for number in bad},
+            tmp_path,
+            Here(),
+            progress=False,
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job 5.json", "job 6.json"]
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({"a/b": {}}, "a job is named 'a/b'; it wants no dot in front, and none of"),
+        ({"..": {}}, "a job is named '..'; it wants no dot in front"),
+        ({"a\\b": {}}, "it wants no dot in front, and none of"),
+        ({"a\0": {}}, "it wants the name of a file, up to 200 letters"),
+        ({"": {}}, "a job is named ''; it wants the name of a file"),
+        ({"a" * 201: {}}, "it wants the name of a file, up to 200 letters"),
+        ({3: {}}, "a job is named 3; it wants the name of a file"),
+        ({"a": 3}, "the settings of a are 3; they want a dict"),
+        ({"a": {"x": np.ones(3)}}, "the settings of a cannot be kept: JSON cannot hold a ndarray"),
+    ],
+)
+def test_jobs_that_cannot_be_are_refused_before_any_call(
+    job: Any, words: str, tmp_path: Path
+) -> None:
+    here = Here()
+    with pytest.raises(SweepError, match=words):
+        sweep(echo, {"fine": {}, **job}, tmp_path, here, progress=False)
+    assert here.seen == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -29,11 +30,13 @@ from numpy_se.nets import Dropout, Layer, se_resnet, tiny_net
 from numpy_se.optim import Adam, one_cycle
 from numpy_se.parallel import workers
 from numpy_se.train import DivergedError, Options, State, initial_state, predict, train, training
+from numpy_se.train import checkpoint as checkpoint_module
 from numpy_se.train import run as run_module
 from numpy_se.train.__main__ import main
 from numpy_se.train.checkpoint import (
     CheckpointError,
-    load_checkpoint,
+    load_about,
+    load_state,
     save_checkpoint,
     write_atomically,
 )
@@ -171,7 +174,7 @@ def test_every_saved_state_goes_on_to_the_same_end(
     for state in [begin, *training(net, digits, OPTIONS, rule or RULE, begin)]:
         if state.step in (0, 1, 4, 5, 11, 12):
             save_checkpoint(tmp_path / "c.npz", state, {})
-            loaded, _ = load_checkpoint(tmp_path / "c.npz")
+            loaded = load_state(tmp_path / "c.npz", begin)
             assert_same(loaded, state)
             assert_same(train(net, digits, OPTIONS, state=loaded, progress=False, **rules), whole)
 
@@ -338,7 +341,15 @@ def test_runs_are_numbered_and_never_overwritten(folder: Path, capsys: Any) -> N
 
 
 def checkpoint_of(out: Path) -> tuple[State, Any]:
-    return load_checkpoint(out / "checkpoint.npz")
+    return run_module.resume_run(out, {}).state, load_about(out / "checkpoint.npz")
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint has reached, 0 while it is empty."""
+    if not checkpoint.stat().st_size:
+        return 0
+    with np.load(checkpoint) as file:
+        return int(file["step"])
 
 
 def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, capsys: Any) -> None:
@@ -370,6 +381,19 @@ def test_errors_are_one_line_and_leave_nothing(folder: Path, tmp_path: Path, cap
         assert message in error
         assert error.count("\n") == 1
         assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["numpy_se.train", "numpy_se.checker"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(command: str, tmp_path: Path) -> None:
+    text = "import signal\n\nsignal.raise_signal(signal.SIGINT)\n"
+    (tmp_path / "numpy.py").write_text(text)  # is loaded in place of NumPy
+    root = str(Path(se.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
+    run = subprocess.run(
+        [sys.executable, "-m", command], env=env, capture_output=True, text=True, timeout=30
+    )
+    assert run.stderr == "interrupted\n"
+    assert run.returncode != 0
 
 
 def test_a_truncated_file_is_one_line(folder: Path, capsys: Any) -> None:
@@ -443,6 +467,60 @@ def test_a_checkpoint_that_does_not_add_up_is_refused(folder: Path, capsys: Any)
         save_checkpoint(out / "checkpoint.npz", replace(state, **change), about)
         assert main(["--resume", str(out)]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_only_arrays_of_the_run_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, shapes, dtypes and byte order are compared before any data is read."""
+    path, w = tmp_path / "c.npz", np.arange(6.0, dtype=np.float32)
+    fresh = State(0, {"w": w}, {"v": w}, np.array([0.5]), np.array([1.0]))
+    save_checkpoint(path, fresh, {})
+    with np.load(path) as file:
+        saved = dict(file)
+    monkeypatch.setattr(checkpoint_module, "LONGEST", 2**10)
+    read: list[str] = []
+    real = checkpoint_module._read
+    watched = lambda file, key: read.append(key) or real(file, key)  # noqa: E731
+    monkeypatch.setattr(checkpoint_module, "_read", watched)
+    for change, message in [
+        ({"extra": np.zeros(3)}, r"extra is \(3,\) float64 there and absent in this run"),
+        ({"params/w": w.astype(">f4")}, r"params/w is \(6,\) >f4 there and \(6,\) float32 in this"),
+        ({"params/w": w[:5]}, r"params/w is \(5,\) float32 there"),
+        ({"params/w": np.arange(6)}, r"params/w is \(6,\) int64 there"),
+        ({"step": np.array([0])}, r"step is \(1,\) int64 there and \(\) int64 in this run"),
+        ({"about": np.array("{}" * 600)}, "is damaged or no checkpoint"),
+        ({"about": np.arange(3)}, "is damaged or no checkpoint"),
+    ]:
+        np.savez(path, **saved | change)
+        read.clear()
+        with pytest.raises(CheckpointError, match=message):
+            load_state(path, fresh)
+        assert read == ([] if "about" in change else ["about"])
+
+
+def test_changed_settings_and_data_are_found(tmp_path: Path) -> None:
+    path, w = tmp_path / "c.npz", np.arange(6.0)
+    fresh = State(0, {"w": w}, {"v": w}, np.array([0.5]), np.array([1.0]))
+    save_checkpoint(path, fresh, {"lr": 0.05})
+    with np.load(path) as file:
+        saved = dict(file)
+    for change in (
+        {"about": np.array(str(saved["about"]).replace("0.05", "0.06"))},
+        {"params/w": w + 1},
+        {"params/w": w[::-1]},
+        {"step": np.array(1)},
+    ):
+        np.savez(path, **saved | change)
+        with pytest.raises(CheckpointError, match="is damaged or no checkpoint"):
+            load_state(path, fresh)
+
+
+@pytest.mark.parametrize("place", ["params", "rule_state"])
+def test_parameters_must_be_finite(place: str, tmp_path: Path) -> None:
+    path, w = tmp_path / "c.npz", np.arange(6.0)
+    fresh = State(0, {"w": w}, {"w": w}, np.array([0.5]), np.array([1.0]))
+    save_checkpoint(path, replace(fresh, **{place: {"w": np.where(w == 3, np.nan, w)}}), {})
+    with pytest.raises(CheckpointError, match=f"{place}/w has entries that are not finite"):
+        load_state(path, fresh)
 
 
 def test_a_state_of_another_length_is_refused(digits: data.Images) -> None:
@@ -587,7 +665,7 @@ def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     harm = np.array([Harm(tmp_path / "harm")], dtype=object)
     np.savez(tmp_path / "c.npz", about=harm)
     with pytest.raises(CheckpointError, match="is damaged or no checkpoint"):
-        load_checkpoint(tmp_path / "c.npz")
+        load_about(tmp_path / "c.npz")
     assert not (tmp_path / "harm").exists()
     np.load(tmp_path / "c.npz", allow_pickle=True)["about"]
     assert (tmp_path / "harm").exists()
@@ -601,15 +679,16 @@ def test_a_checkpoint_with_a_flipped_bit_is_whole_or_refused(
     path = tmp_path / "c.npz"
     arrays = {"w": np.arange(6.0)}
     state = State(1, arrays, arrays, np.array([0.5]), np.array([1.0]))
-    save_checkpoint(path, state, {})
+    save_checkpoint(path, state, {"lr": 0.05})
     content = bytearray(path.read_bytes())
     content[place % len(content)] ^= 1 << bit
     path.write_bytes(content)
     try:
-        loaded, _ = load_checkpoint(path)
+        loaded, about = load_state(path, state), load_about(path)
     except CheckpointError:
         return
     assert_same(loaded, state)
+    assert about == {"lr": 0.05}
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
@@ -624,6 +703,19 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
         write_atomically(path, fail)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs process numbers of POSIX")
+def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    start, pid = f".file.{platform.node()}.", int(dead.stdout)
+    kept = {f"{start}{os.getppid()}", f".file.elsewhere.{pid}", f".other{start}{pid}", f"{start}x"}
+    for name in (*kept, f"{start}{pid}", f"{start}{10**30}"):
+        (tmp_path / name).touch()
+    write_atomically(tmp_path / "file", lambda stream: stream.write(b"whole"))
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "file"}
 
 
 def test_a_finished_run_can_be_resumed_without_harm(folder: Path, capsys: Any) -> None:
@@ -657,16 +749,14 @@ def test_ctrl_c_at_the_shell_and_resuming_gives_the_uninterrupted_run(
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = Path("stopped/checkpoint.npz")
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (
-        checkpoint.exists() and load_checkpoint(checkpoint)[0].step > 0
-    ):
+    while time.monotonic() < deadline and not (checkpoint.exists() and step_of(checkpoint) > 0):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     hint = "interrupted; go on with: python -m numpy_se.train --resume stopped\n"
     assert error.endswith(hint)
-    assert 0 < load_checkpoint(checkpoint)[0].step < 20 * 5
+    assert 0 < step_of(checkpoint) < 20 * 5
 
     resume = [sys.executable, str(script), "--resume", "stopped"]
     subprocess.run(resume, check=True, capture_output=True)
@@ -690,6 +780,40 @@ def test_runs_that_start_together_get_folders_of_their_own(
     monkeypatch.setattr(run_module, "load_images", slow_load)
     run = run_module.start_run(dict(run_module.DEFAULTS))
     assert {run.folder, others[1].folder} == {Path("runs/1"), Path("runs/2")}
+
+
+def test_of_two_runs_in_one_folder_the_second_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """It starts while the first one still loads its data, and does not load any."""
+    load = run_module.load_images
+    loads: list[Any] = []
+
+    def slow_load(*args: Any, **options: Any) -> Any:
+        loads.append(None)
+        assert main(["--out", "a/b"]) == 1
+        assert capsys.readouterr().err.startswith("error: a/b is in use; name another folder")
+        return load(*args, **options)
+
+    monkeypatch.setattr(run_module, "load_images", slow_load)
+    run_module.start_run(dict(run_module.DEFAULTS), Path("a/b"))
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "a/b"]])
+def test_a_run_that_cannot_start_leaves_no_folder(
+    folder: Path, out: list[str], capsys: Any
+) -> None:
+    before = sorted(Path().iterdir())
+    assert main(["--net", "resnet8", "--ratio", "64", *out]) == 1
+    assert sorted(Path().iterdir()) == before
+    Path("a/b").mkdir(parents=True)
+    assert main(["--net", "resnet8", "--ratio", "64", "--out", "a/b"]) == 1
+    assert list(Path("a").iterdir()) == [Path("a/b")]
+    Path("a/b/notes").touch()
+    assert main(["--out", "a/b"]) == 1
+    assert "a/b is in use" in capsys.readouterr().err
+    assert list(Path("a/b").iterdir()) == [Path("a/b/notes")]
 
 
 def test_class_statistics_of_gates() -> None:

@@ -152,7 +152,7 @@ class BatchNorm:
 class SEBlock:
     """An SE block on ``channels`` channels (C) and a map of ``map_size`` (H, W).
 
-        se_weights = 2 C R            R = reduced_width(C, ratio, rule)
+        se_weights = 2 C R            R = width, or else reduced_width(C, ratio, rule)
         se_biases  = R + C            with ``bias``; eq. 3 has none, the official models have them
         se_macs    = 2 C R            the two layers of eq. 3
         se_squeezes, se_scales = C H W
@@ -171,14 +171,21 @@ class SEBlock:
     rule: WidthRule = "paper"
     squeeze: bool = True
     stage: int | None = None
+    width: int | None = None
 
     def __post_init__(self) -> None:
         _check_map_size("SEBlock", self.map_size)
-        reduced_width(self.channels, self.ratio, self.rule)
+        check_count("SEBlock", "channels", self.channels, at_least=1)
+        check_count("SEBlock", "width", self._hidden(), at_least=1)
+
+    def _hidden(self) -> int:
+        if self.width is not None:
+            return self.width
+        return reduced_width(self.channels, self.ratio, self.rule)
 
     @property
     def cost(self) -> Cost:
-        width = reduced_width(self.channels, self.ratio, self.rule)
+        width = self._hidden()
         weights = 2 * self.channels * width
         pixels = self.map_size[0] * self.map_size[1]
         return Cost(

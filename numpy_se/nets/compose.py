@@ -6,26 +6,28 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from inspect import isfunction
-from typing import Any, Self
+from typing import Any, Never, Self
 
 import numpy as np
 
-from numpy_se.contract import Array, run_op
-from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
+from numpy_se.contract import Array, check_op, in_short, kind_of, run_op
+from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import add
 
 
 class _Named(Layer):
     """Layers with names. Their arrays are called ``<name>.<array>``."""
 
-    def __init__(self, layers: dict[str, Layer]) -> None:
+    def __init__(self, unnamed: tuple[Never, ...], layers: dict[str, Layer]) -> None:
         title = type(self).__name__
+        if unnamed:
+            raise TypeError(f"{title}: {in_short(unnamed[0])} has no name; write name=Layer(...)")
         for name, layer in layers.items():
             if "." in name:
                 raise ValueError(f"{title}: a layer is named {name!r}; names want no dot")
             if not isinstance(layer, Layer):
                 what = "Apply(op)" if isfunction(layer) else "a Layer"
-                raise TypeError(f"{title}: {name} is a {type(layer).__name__}; it wants {what}")
+                raise TypeError(f"{title}: {name} is {kind_of(layer)}; it wants {what}")
         self.layers = layers
 
     def __repr__(self) -> str:
@@ -50,9 +52,7 @@ class _Named(Layer):
         return any(layer.whole_batch for layer in self.layers.values())
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        if not isinstance(rng, np.random.Generator):
-            wanted = "it wants a generator, such as np.random.default_rng(0)"
-            raise TypeError(f"init: rng is {rng!r}; {wanted}")
+        check_rng("init", rng)
         return {
             f"{name}.{key}": value
             for name, layer in self.layers.items()
@@ -60,9 +60,16 @@ class _Named(Layer):
         }
 
     def own_params(self, params: Mapping[str, Array], name: str) -> Params:
-        """Pick the arrays of one layer, under the names that the layer uses."""
+        """Pick the arrays of one layer, under the names that the layer uses.
+
+        Raises ValueError where one has not the shape that the settings of the layer want.
+        """
         layer = self.layers[name]
-        return {own: params[f"{name}.{own}"] for own in (*layer.names, *layer.statistics)}
+        arrays = {own: params[f"{name}.{own}"] for own in (*layer.names, *layer.statistics)}
+        for own, shape in layer.shapes.items():
+            if (got := np.shape(arrays[own])) != shape:
+                raise ValueError(f"params: {name}.{own} has shape {got}; this net wants {shape}")
+        return arrays
 
     def gates(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Compute the gates (N, C) of every gating layer, by its name, for a batch ``x``."""
@@ -112,7 +119,10 @@ class _Named(Layer):
             y, backward, after = (*layer(own, x), {}) if rng is None else layer.train(own, x, rng)
 
         def named_backward(dy: Array) -> tuple[Array, Params]:
-            dx, grads = backward(dy)
+            with _in_layer(name):
+                if dy is None:
+                    raise TypeError("dy is None; only the first layer may have input_grad=False")
+                dx, grads = backward(dy)
             return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
 
         return y, named_backward, {f"{name}.{key}": value for key, value in after.items()}
@@ -138,8 +148,8 @@ class Sequential(_Named):
     net.init(rng)       # {"conv.w": ..., "conv.b": ..., "se.w1": ..., "se.w2": ...}
     """
 
-    def __init__(self, **layers: Layer) -> None:
-        super().__init__(layers)
+    def __init__(self, *unnamed: Never, **layers: Layer) -> None:
+        super().__init__(unnamed, layers)
 
     def after(self, place: str, **layers: Layer) -> Sequential:
         """Build the same net with more layers after the layer named ``place``.
@@ -162,6 +172,7 @@ class Sequential(_Named):
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
+        check_rng("train", rng)
         return self._chain(params, x, rng)
 
     def _chain(
@@ -204,14 +215,15 @@ class Both(_Named):
     Raises TypeError unless there are two layers.
     """
 
-    def __init__(self, merge: Callable[..., Any], **layers: Layer) -> None:
+    def __init__(self, merge: Callable[..., Any], *unnamed: Never, **layers: Layer) -> None:
+        check_op("Both: merge", merge)
+        super().__init__(unnamed, layers)
         if len(layers) != 2:
             raise TypeError(f"Both: there is {len(layers)} layer; it wants two, with names")
-        super().__init__(layers)
         self.merge = merge
 
     def _parts(self) -> list[str]:
-        return [getattr(self.merge, "__name__", repr(self.merge)), *super()._parts()]
+        return [spelled(self.merge), *super()._parts()]
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         return self._merge(params, x, None)[:2]
@@ -219,6 +231,7 @@ class Both(_Named):
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
+        check_rng("train", rng)
         return self._merge(params, x, rng)
 
     def _merge(
@@ -235,6 +248,8 @@ class Both(_Named):
             dx, grads = back_left(dleft)
             dx_right, grads_right = back_right(dright)
             grads |= grads_right
+            if dx is None or dx_right is None:
+                raise TypeError("Both: dx is None; a layer in it wants input_grad=True")
             return dx + dx_right, {key: grads[key] for key in params if key in grads}
 
         return y, backward, after_left | after_right

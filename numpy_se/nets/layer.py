@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
-from numpy_se.contract import Array
+from numpy_se.contract import Array, in_short
 
 Params: TypeAlias = dict[str, Array]
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]
@@ -26,6 +27,11 @@ class Layer:
     def statistics(self) -> tuple[str, ...]:
         """The names of those that follow the batches of training, and have no gradient."""
         return ()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of arrays in ``params`` that the settings decide, and a net checks."""
+        return {}
 
     @property
     def whole_batch(self) -> bool:
@@ -63,6 +69,21 @@ class Layer:
         if self.names:
             raise TypeError(f"{type(self).__name__} has parameters; it wants a method counts")
         return {}
+
+
+def check_rng(title: str, rng: object) -> None:
+    """Refuse what is no generator of random numbers."""
+    if not isinstance(rng, np.random.Generator):
+        wanted = "it wants a generator, such as np.random.default_rng(0)"
+        raise TypeError(f"{title}: rng is {in_short(rng)}; {wanted}")
+
+
+def spelled(option: object) -> str:
+    """Write an option of a layer as in code: a function by its name."""
+    if isinstance(option, partial):
+        named = (f"{name}={spelled(value)}" for name, value in option.keywords.items())
+        return f"partial({', '.join([*map(spelled, (option.func, *option.args)), *named])})"
+    return str(getattr(option, "__name__", repr(option)))
 
 
 @dataclass(frozen=True)

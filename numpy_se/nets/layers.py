@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, check_count, run_op
+from numpy_se.contract import Array, check_count, check_number, check_op, run_op
 from numpy_se.fused import squeeze_excite
-from numpy_se.nets.layer import Layer, LayerBackward, Params, Step
+from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import (
-    batch_norm,
     batch_norm_inference,
     channel_scale,
     conv2d,
@@ -21,6 +21,7 @@ from numpy_se.ops import (
     linear,
     sigmoid,
 )
+from numpy_se.ops.norm import batch_norm_moments
 from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 
 
@@ -48,10 +49,13 @@ class Conv2d(Layer):
     def names(self) -> tuple[str, ...]:
         return ("w", "b") if self.bias else ("w",)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        w = self.filters, self.channels, self.size, self.size
+        return dict(zip(self.names, (w, (self.filters,)), strict=False))
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        shape = (self.filters, self.channels, self.size, self.size)
-        arrays: tuple[Array, ...] = _he_normal(rng, shape, dtype), np.zeros(self.filters, dtype)
-        return dict(zip(self.names, arrays, strict=False))
+        return _he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         options = {"stride": self.stride, "padding": self.padding, "input_grad": self.input_grad}
@@ -79,12 +83,13 @@ class Linear(Layer):
     def names(self) -> tuple[str, ...]:
         return ("w", "b") if self.bias else ("w",)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        w, b = (self.outputs, self.inputs), (self.outputs,)
+        return dict(zip(self.names, (w, b), strict=False))
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        arrays: tuple[Array, ...] = (
-            _he_normal(rng, (self.outputs, self.inputs), dtype),
-            np.zeros(self.outputs, dtype),
-        )
-        return dict(zip(self.names, arrays, strict=False))
+        return _he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         return _apply(self, linear, params, x)
@@ -116,9 +121,14 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         check_count("BatchNorm", "channels", self.channels, at_least=1)
+        check_number("BatchNorm", "momentum", self.momentum)
         if not 0 < self.momentum <= 1:
             wanted = "it wants more than 0, and at most 1"
             raise ValueError(f"BatchNorm: momentum is {self.momentum}; {wanted}")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys((*self.names, *self.statistics), (self.channels,))
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         start = {"gamma": 1, "beta": 0, "mean": 0, "variance": 1}
@@ -137,13 +147,15 @@ class BatchNorm(Layer):
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
-        y, backward = _apply(self, batch_norm, params, x, eps=self.eps)
+        gamma, beta = params["gamma"], params["beta"]
+        y, backward, mean, variance = batch_norm_moments(x, gamma, beta, eps=self.eps)
         count = x[:, 0].size
-        batch = {"mean": x.mean(axis=(0, 2, 3)), "variance": x.var(axis=(0, 2, 3))}
-        batch["variance"] *= count / (count - 1)
+        batch: Params = {"mean": mean, "variance": variance * (count / (count - 1))}
         share = x.dtype.type(self.momentum)
-        after = {key: (1 - share) * params[key] + share * value for key, value in batch.items()}
-        return y, backward, after
+        after: Params = {
+            key: (1 - share) * params[key] + share * value for key, value in batch.items()
+        }
+        return y, _named(self, backward), after
 
     def counts(self, y: Array) -> dict[str, int]:
         return {"norms": 2 * self.channels, "statistics": 2 * self.channels}
@@ -163,6 +175,7 @@ class Dropout(Layer):
     whole_batch = True
 
     def __post_init__(self) -> None:
+        check_number("Dropout", "rate", self.rate)
         if not 0 <= self.rate < 1:
             raise ValueError(f"Dropout: rate is {self.rate}; it wants at least 0, and less than 1")
 
@@ -172,6 +185,7 @@ class Dropout(Layer):
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
+        check_rng("Dropout", rng)
         keep = rng.random(x.shape, np.float32) >= self.rate
         factor = keep / x.dtype.type(1 - self.rate)
         return x * factor, lambda dy: (dy * factor, {}), {}
@@ -181,8 +195,8 @@ class Dropout(Layer):
 class SqueezeExcite(Layer):
     """``squeeze_excite`` on ``channels`` channels. Parameters: w1, w2, and with ``bias`` b1, b2.
 
-    The width of the bottleneck is ``reduced_width(channels, ratio, rule)``, which raises
-    ValueError when no hidden unit is left.
+    The bottleneck has ``width`` hidden units; by default it is ``reduced_width(channels, ratio,
+    rule)``, which raises ValueError when no hidden unit is left.
     """
 
     channels: int
@@ -191,23 +205,36 @@ class SqueezeExcite(Layer):
     bias: bool = False
     squeeze: UnaryOp = global_avg_pool
     gate: UnaryOp = sigmoid
+    width: int | None = None
 
     def __post_init__(self) -> None:
-        reduced_width(self.channels, self.ratio, self.rule)
+        check_count("SqueezeExcite", "channels", self.channels, at_least=1)
+        check_count("SqueezeExcite", "width", self.hidden, at_least=1)
+        check_op("SqueezeExcite: squeeze", self.squeeze)
+        check_op("SqueezeExcite: gate", self.gate)
+
+    def __repr__(self) -> str:
+        options = (f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self))
+        return f"SqueezeExcite({', '.join(options)})"
+
+    @cached_property
+    def hidden(self) -> int:
+        """The number of hidden units R."""
+        if self.width is not None:
+            return self.width
+        return reduced_width(self.channels, self.ratio, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:
         return ("w1", "w2", "b1", "b2") if self.bias else ("w1", "w2")
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        c, r = self.channels, self.hidden
+        return dict(zip(self.names, ((r, c), (c, r), (r,), (c,)), strict=False))
+
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        width = reduced_width(self.channels, self.ratio, self.rule)
-        arrays: tuple[Array, ...] = (
-            _he_normal(rng, (width, self.channels), dtype),
-            _he_normal(rng, (self.channels, width), dtype),
-            np.zeros(width, dtype),
-            np.zeros(self.channels, dtype),
-        )
-        return dict(zip(self.names, arrays, strict=False))
+        return _he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         return _apply(self, squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
@@ -223,11 +250,10 @@ class SqueezeExcite(Layer):
         return y
 
     def counts(self, y: Array) -> dict[str, int]:
-        width = reduced_width(self.channels, self.ratio, self.rule)
-        weights = 2 * self.channels * width
+        weights = 2 * self.channels * self.hidden
         return {
             "se_weights": weights,
-            "se_biases": (width + self.channels) * self.bias,
+            "se_biases": (self.hidden + self.channels) * self.bias,
             "se_macs": weights,
             "se_squeezes": y[0].size,
             "se_scales": y[0].size,
@@ -238,9 +264,9 @@ class Apply(Layer):
     """A layer without parameters, such as ``Apply(max_pool2d, size=2)``: op(x, size=2)."""
 
     def __init__(self, op: Callable[..., Any], **options: Any) -> None:
+        check_op("Apply: op", op)
         self.op: UnaryOp = partial(op, **options)
-        title = getattr(op, "__name__", repr(op))  # a partial has no name
-        self.title = ", ".join([title, *(f"{k}={v!r}" for k, v in options.items())])
+        self.title = ", ".join([spelled(op), *(f"{k}={spelled(v)}" for k, v in options.items())])
 
     def __repr__(self) -> str:
         return f"Apply({self.title})"
@@ -255,19 +281,32 @@ def _apply(
 ) -> tuple[Array, LayerBackward]:
     """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
     y, op_backward = op(x, *(params[name] for name in layer.names), **options)
+    return y, _named(layer, op_backward)
+
+
+def _named(layer: Layer, op_backward: Callable[[Array], tuple[Array, ...]]) -> LayerBackward:
+    """Name the gradients of an operation after the parameters of ``layer``."""
 
     def backward(dy: Array) -> tuple[Array, Params]:
         dx, *dparams = op_backward(dy)
         return dx, dict(zip(layer.names, dparams, strict=True))
 
-    return y, backward
+    return backward
 
 
-def _he_normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> Array:
-    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU.
+def _he_normal(
+    shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator, dtype: type
+) -> Params:
+    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU; biases are 0.
 
     The variance is 2 / fan_in. Source: He et al., arXiv 1502.01852, eq. 10.
     """
-    fan_in = int(np.prod(shape[1:]))
-    weights: Array = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
-    return weights.astype(dtype)
+    check_rng("init", rng)
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        if len(shape) == 1:
+            return np.zeros(shape, dtype)
+        weights: Array = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+        return weights.astype(dtype)
+
+    return {key: draw(shape) for key, shape in shapes.items()}

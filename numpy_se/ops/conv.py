@@ -14,14 +14,49 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import numpy as np
 
-from numpy_se.contract import Array, check_count, op
+from numpy_se.contract import Array, Gives2, Gives3, check_count, op
 from numpy_se.parallel import add_up, by_size, in_order
 
 CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
 FEW = 32  # terms of a kernel row that are too few for a product of their own
+
+# What is given with input_grad=False: dx is None.
+GivesNone2: TypeAlias = tuple[Array, Callable[[Array], tuple[None, Array]]]
+GivesNone3: TypeAlias = tuple[Array, Callable[[Array], tuple[None, Array, Array]]]
+GivesSome: TypeAlias = tuple[Array, Callable[[Array], tuple[Any, ...]]]
+
+
+class Steps(TypedDict, total=False):
+    """How the kernel goes over the map."""
+
+    stride: int
+    padding: int
+
+
+@overload
+def conv2d(
+    x: Array, w: Array, b: None = None, *, input_grad: Literal[True] = True, **steps: Unpack[Steps]
+) -> Gives2: ...
+@overload
+def conv2d(
+    x: Array, w: Array, b: Array, *, input_grad: Literal[True] = True, **steps: Unpack[Steps]
+) -> Gives3: ...
+@overload
+def conv2d(
+    x: Array, w: Array, b: None = None, *, input_grad: Literal[False], **steps: Unpack[Steps]
+) -> GivesNone2: ...
+@overload
+def conv2d(
+    x: Array, w: Array, b: Array, *, input_grad: Literal[False], **steps: Unpack[Steps]
+) -> GivesNone3: ...
+@overload
+def conv2d(
+    x: Array, w: Array, b: Array | None = None, *, input_grad: bool = True, **steps: Unpack[Steps]
+) -> GivesSome: ...
 
 
 @op("N C H W, F C KH KW, F -> N F OH OW")
@@ -33,7 +68,7 @@ def conv2d(
     stride: int = 1,
     padding: int = 0,
     input_grad: bool = True,
-) -> tuple[Array, Callable[[Array], tuple[Array | None, ...]]]:
+) -> GivesSome:
     """Correlate ``x`` with ``F`` kernels ("convolution" in the field's words: no flip).
 
         y[n,f,p,q] = b[f] + sum_cij w[f,c,i,j] * X[n,c, p*stride + i, q*stride + j]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from numpy_se.contract import Array, op
+from numpy_se.sums import pixel_dot, pixel_sum
 
 
 def _per_channel(a: Array) -> Array:
@@ -14,12 +15,12 @@ def _per_channel(a: Array) -> Array:
 
 
 def _channel_sum(a: Array) -> Array:
-    total: Array = a.sum(axis=(0, 2, 3))  # (N, C, H, W) -> (C,)
+    total: Array = pixel_sum(a).sum(axis=0)  # (N, C, H, W) -> (C,)
     return total
 
 
 def _channel_dot(a: Array, b: Array) -> Array:
-    total: Array = np.einsum("nchw,nchw->nc", a, b).sum(axis=0)  # makes no array for the product
+    total: Array = pixel_dot(a, b).sum(axis=0)
     return total
 
 
@@ -52,11 +53,23 @@ def batch_norm(
     Raises ValueError when N*H*W is 1: one value has no spread. Keeps xhat and ``gamma``.
     Source: Ioffe and Szegedy, arXiv 1502.03167, Algorithm 1.
     """
+    y, backward, _, _ = batch_norm_moments(x, gamma, beta, eps=eps)
+    return y, backward
+
+
+@op("N C H W, C, C -> N C H W")
+def batch_norm_moments(
+    x: Array, gamma: Array, beta: Array, *, eps: float
+) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]], Array, Array]:
+    """Give ``y, backward`` of ``batch_norm``, then the mean m (C,) and the variance v (C,).
+
+    A layer needs them to follow the statistics of the batches. Raises what ``batch_norm`` raises.
+    """
     count = x.size // x.shape[1]
     if count == 1:
         raise ValueError(f"batch_norm: x has shape {x.shape}; it wants N*H*W of at least 2")
-    mean = _per_channel(_channel_sum(x) / count)  # (C, 1, 1)
-    xhat = x - mean  # (N, C, H, W), not scaled yet
+    mean = _channel_sum(x) / count  # (C,)
+    xhat = x - _per_channel(mean)  # (N, C, H, W), not scaled yet
     variance = _channel_dot(xhat, xhat) / count  # (C,)
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
     xhat *= _per_channel(scale)
@@ -72,7 +85,7 @@ def batch_norm(
         dx *= _per_channel(gamma * scale)
         return dx, dgamma, dbeta
 
-    return y, backward
+    return y, backward, mean, variance
 
 
 @op("N C H W, C, C, C, C -> N C H W")

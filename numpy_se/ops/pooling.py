@@ -8,6 +8,7 @@ import numpy as np
 
 from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import by_size, in_order
+from numpy_se.sums import pixel_sum
 
 CHUNK = 2**20  # bytes of a chunk: it stays in the cache
 
@@ -26,10 +27,11 @@ def global_avg_pool(x: Array) -> tuple[Array, Callable[[Array], Array]]:
     Source: Hu et al., arXiv 1709.01507, eq. 2 (F_sq).
     """
     shape = x.shape
-    z = x.mean(axis=(2, 3))  # (N, C)
+    pixels = shape[2] * shape[3]
+    z = pixel_sum(x) / pixels  # (N, C)
 
     def backward(dz: Array) -> Array:
-        share = dz / (shape[2] * shape[3])  # (N, C)
+        share = dz / pixels  # (N, C)
         return np.broadcast_to(share[:, :, None, None], shape).copy()  # (N, C, H, W)
 
     return z, backward

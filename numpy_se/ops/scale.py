@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from numpy_se.contract import Array, op
+from numpy_se.sums import pixel_dot
 
 
 @op("N C H W, N C -> N C H W")
@@ -27,7 +26,7 @@ def channel_scale(x: Array, s: Array) -> tuple[Array, Callable[[Array], tuple[Ar
 
     def backward(dy: Array) -> tuple[Array, Array]:
         dx = dy * s[:, :, None, None]  # (N, C, H, W)
-        ds = np.einsum("nchw,nchw->nc", dy, x)  # (N, C)
+        ds = pixel_dot(dy, x)  # (N, C)
         return dx, ds
 
     return y, backward

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray, check_count
+from numpy_se.contract import Array, IntArray, check_count, check_number
 from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
@@ -44,6 +44,7 @@ class Options:
         check_count("options", "batch_size", self.batch_size, at_least=1)
         check_count("options", "seed", self.seed, at_least=0)
         check_count("options", "workers", self.workers, at_least=1)
+        check_number("options", "lr", self.lr)
         if not 0 < self.lr < math.inf:
             raise ValueError(f"options: lr is {self.lr}; it wants a positive number")
 

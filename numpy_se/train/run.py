@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from numpy_se.nets import Sequential, named_net
 from numpy_se.train.checkpoint import (
     CheckpointError,
     State,
-    check_fits,
-    load_checkpoint,
+    load_about,
+    load_state,
     save_arrays,
     save_checkpoint,
     write_atomically,
@@ -115,11 +116,10 @@ def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
 
     Raises ValueError for unusable settings, CheckpointError for a folder that is in use, DataError.
     """
-    _check_free(folder)
-    options, data, net = _build(settings)
-    settings = {**settings, "epochs": options.epochs_for(len(data.train_images))}
-    state = initial_state(net, data, options)
-    return Run(settings, _claim(folder), net, data, options, state)
+    with _claimed(folder) as claimed:
+        options, data, net = _build(settings)
+        settings = {**settings, "epochs": options.epochs_for(len(data.train_images))}
+        return Run(settings, claimed, net, data, options, initial_state(net, data, options))
 
 
 def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
@@ -131,7 +131,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     """
     folder = folder.parent if folder.name == "checkpoint.npz" else folder
     path = folder / "checkpoint.npz"
-    state, about = load_checkpoint(path)
+    about = load_about(path)
     settings = about.get("settings")
     if not isinstance(settings, dict) or settings.keys() != DEFAULTS.keys():
         raise CheckpointError(f"{path} was not written by this command; start a fresh run")
@@ -146,15 +146,14 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
         options, data, net = _build(settings)
     except TypeError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
-    run = Run(settings, folder, net, data, options, state)
+    run = Run(settings, folder, net, data, options, initial_state(net, data, options))
     for name in ("data", "images", "sha256"):
         if run.about[name] != about.get(name):
             raise CheckpointError(
                 f"{path} was trained on other data: {name} is {about.get(name)} there "
                 f"and {run.about[name]} here; name the right data with --data"
             )
-    check_fits(path, state, initial_state(net, data, options))
-    return run
+    return replace(run, state=load_state(path, run.state))
 
 
 def _build(settings: Mapping[str, Any]) -> tuple[Options, Images, Sequential]:
@@ -179,23 +178,47 @@ def _as_option(name: str, value: Any) -> str:
     return "--no-se" if name == "ratio" and value is None else f"--{name.replace('_', '-')} {value}"
 
 
-def _check_free(folder: Path | None) -> None:
-    """Refuse a folder in which something stands, before any work is done."""
+@contextmanager
+def _claimed(folder: Path | None) -> Iterator[Path]:
+    """Take the folder for this run alone; by default the first of runs/1, runs/2, ... that is free.
+
+    The claim is the file of the checkpoint, still empty. What was made is removed if the run cannot
+    start. Raises CheckpointError for a folder in which something stands.
+    """
     if folder and folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file; name a folder for the results")
-    if folder and folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
+    folder, made = _make(folder) if folder else _make_numbered()
+    claim = folder / "checkpoint.npz"
+    in_use = CheckpointError(f"{folder} is in use; name another folder, or resume the run in it")
+    try:
+        claim.touch(exist_ok=False)  # of two runs, one succeeds
+    except FileExistsError:
+        raise in_use from None
+    try:
+        if len(list(folder.iterdir())) > 1:
+            raise in_use
+        yield folder
+    except BaseException:
+        claim.unlink()
+        for place in made:
+            with suppress(OSError):  # it is not empty
+                place.rmdir()
+        raise
 
 
-def _claim(folder: Path | None) -> Path:
-    """Create the folder; without one the first of runs/1, runs/2, ... that nobody has."""
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+def _make(folder: Path) -> tuple[Path, list[Path]]:
+    """Create the folder, and list what was made for it, the innermost first."""
+    absent = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, absent
+
+
+def _make_numbered() -> tuple[Path, list[Path]]:
+    """Create the first of runs/1, runs/2, ... that nobody has."""
     number = 1
     while True:
         try:
-            (numbered := Path("runs", str(number))).mkdir(parents=True)
-            return numbered
+            (folder := Path("runs", str(number))).mkdir(parents=True)
+            return folder, [folder, folder.parent]
         except FileExistsError:
             number += 1

@@ -8,11 +8,16 @@ from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from numpy_se.contract import in_short, kind_of
 from numpy_se.train.checkpoint import write_atomically
+
+FORBIDDEN = set('/\\:*?"<>|')  # in names of files, on one system or another
 
 
 class SweepError(RuntimeError):
-    """A job that failed, or a result in the folder that is damaged or of other settings."""
+    """A job that cannot be run or failed, or a kept result that is damaged or of other settings."""
 
 
 def sweep(
@@ -29,18 +34,22 @@ def sweep(
     The calls go through any ``concurrent.futures.Executor``: ``loky.get_reusable_executor()`` for
     processes on this machine, ``dask.distributed.Client(...).get_executor()`` for a cluster. Each
     result is written to ``folder``/<name>.json when it is there. So a sweep that was stopped goes
-    on with the jobs that are left. Settings and results are what JSON can hold. ``common`` are
-    arguments of all calls that need not be, such as a data set. A cluster gets them once for each
-    worker as ``common={"images": client.scatter(images, broadcast=True)}``. With ``progress``,
-    shows a bar (needs tqdm).
+    on with the jobs that are left. Settings and results are what JSON can hold, NumPy scalars too;
+    results are given as JSON holds them. ``common`` are arguments of all calls that need not be,
+    such as a data set. A cluster gets them once for each worker as
+    ``common={"images": client.scatter(images, broadcast=True)}``. With ``progress``, shows a bar
+    (needs tqdm).
 
-    Raises SweepError where ``folder`` has a result of other settings under the name of a job, and
-    when a job fails; the results of the others are kept.
+    Raises SweepError, before any call, for a name that cannot be the name of a file everywhere, for
+    settings that JSON cannot hold, and where ``folder`` has a result of other settings under the
+    name of a job. Raises it in the end when a job failed, or gave a result that JSON cannot hold;
+    the results of the others are kept.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     for name, settings in jobs.items():
+        _check_job(name, settings)
         if (path := folder / f"{name}.json").exists():
             results[name] = _load(path, settings)
     left = [name for name in jobs if name not in results]
@@ -54,8 +63,10 @@ def sweep(
             if error := future.exception():
                 failed[name] = error
                 continue
-            results[name] = future.result()
-            _save(folder / f"{name}.json", jobs[name], results[name])
+            try:
+                results[name] = _save(folder / f"{name}.json", jobs[name], future.result())
+            except Exception as problem:  # JSON cannot hold it, or the disk is full
+                failed[name] = problem
     finally:
         for future in running:  # after Ctrl-C, those that have not begun
             future.cancel()
@@ -64,18 +75,46 @@ def sweep(
     return {name: results[name] for name in jobs}
 
 
-def _save(path: Path, settings: Mapping[str, Any], result: Any) -> None:
-    text = json.dumps({"settings": dict(settings), "result": result}, indent=1)
+def _check_job(name: object, settings: object) -> None:
+    if not (isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()):
+        raise SweepError(f"a job is named {name!r}; it wants the name of a file, up to 200 letters")
+    if name.startswith(".") or FORBIDDEN & set(name):
+        wanted = f"it wants no dot in front, and none of {' '.join(sorted(FORBIDDEN))}"
+        raise SweepError(f"a job is named {name!r}; {wanted}")
+    if not isinstance(settings, Mapping):
+        raise SweepError(f"the settings of {name} are {in_short(settings)}; they want a dict")
+    try:
+        _as_json(dict(settings), sort_keys=True)
+    except Exception as error:
+        raise SweepError(f"the settings of {name} cannot be kept: {error}") from error
+
+
+def _save(path: Path, settings: Mapping[str, Any], result: Any) -> Any:
+    """Write a result, and give it as JSON holds it."""
+    text = _as_json({"settings": dict(settings), "result": result})
     write_atomically(path, lambda stream: stream.write(text.encode()))
+    return json.loads(text)["result"]
+
+
+def _as_json(value: Any, sort_keys: bool = False) -> str:
+    return json.dumps(value, indent=1, sort_keys=sort_keys, default=_as_number)
+
+
+def _as_number(value: object) -> Any:
+    """Turn a NumPy scalar into a number of Python."""
+    if isinstance(value, np.generic) and not isinstance(number := value.item(), np.generic):
+        return number
+    raise TypeError(f"JSON cannot hold {kind_of(value)}")
 
 
 def _load(path: Path, settings: Mapping[str, Any]) -> Any:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         there, result = kept["settings"], kept["result"]
-    except (ValueError, KeyError, TypeError) as error:
+        kept_text, text = (_as_json(side, sort_keys=True) for side in (there, dict(settings)))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SweepError(f"{path} is damaged; remove it to run the job again") from error
-    if there != json.loads(json.dumps(dict(settings))):
+    if kept_text != text:  # as texts, NaN is equal to NaN
         raise SweepError(f"{path} has the settings {there}, not {dict(settings)}; remove it")
     return result
 
