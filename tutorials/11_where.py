@@ -262,7 +262,7 @@ if LONG:
     folder = RUNS / "11_where" / images.name
     done = sweep(one_run, jobs, folder, get_reusable_executor(), common={"images": images})
     errors = {name: [done[f"{name}, seed {seed}"] for seed in range(SEEDS)] for name in NETS}
-    keep("11_where", {"data": str(images), "epochs": EPOCHS, "errors": errors})
+    keep("11_where", {"data": images.name, "epochs": EPOCHS, "errors": errors})
 study = kept("11_where")
 print(f"kept results: {study['data']}, {study['epochs']} epochs; made with {study['made']}")
 errors = {name: np.array(values) for name, values in study["errors"].items()}

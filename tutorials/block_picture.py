@@ -47,7 +47,7 @@ def shapes() -> dict[str, str]:
 
 def draw_block() -> Figure:
     """Draw the block."""
-    figure = Figure(figsize=(11, 3.8))
+    figure = Figure(figsize=(11, 3.8), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-1.1, 17.6), ylim=(-1.95, 3.75))
     axes.axis("off")
