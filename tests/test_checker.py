@@ -860,7 +860,7 @@ def test_what_gives_no_backward_is_refused() -> None:
     x, w = np.ones((2, 4, 3, 5)), np.ones((4, 4))
     with pytest.raises(TypeError, match="excite: gate gives a ndarray; it must give y, backward"):
         se.squeeze_excite(x, w, w, gate=np.tanh)
-    with pytest.raises(TypeError, match="excite: gate is a str; it wants an operation"):
+    with pytest.raises(TypeError, match="excite: gate is 'sigmoid'; it wants an operation"):
         se.squeeze_excite(x, w, w, gate="sigmoid")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="excitation: squeeze gives a ndarray"):
         se.squeeze_excite(x, w, w, squeeze=lambda x: x.mean(axis=(2, 3)))  # type: ignore[arg-type]
