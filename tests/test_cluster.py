@@ -53,6 +53,11 @@ def killed_once(images: Any, seed: int, folder: str) -> list[float]:
     return one_run(images, seed)
 
 
+def scattered(client: Any, data: Any) -> Any:
+    """The data on all workers, under a key of its own: a test may not release that of another."""
+    return client.scatter(data, broadcast=True, hash=False)
+
+
 class Counted:
     """A data set that notes in a file each time that it is unpacked."""
 
@@ -78,7 +83,7 @@ def test_a_cluster_gives_the_bits_of_one_machine(client: Any, digits: Any, tmp_p
         SEEDS,
         tmp_path / "cluster",
         client.get_executor(),
-        common={"images": client.scatter(digits, broadcast=True)},
+        common={"images": scattered(client, digits)},
         progress=False,
     )
     here = sweep(
@@ -95,7 +100,7 @@ def test_a_cluster_gives_the_bits_of_one_machine(client: Any, digits: Any, tmp_p
 
 def test_a_worker_that_is_killed_costs_time_only(client: Any, digits: Any, tmp_path: Path) -> None:
     jobs = {name: {**own, "folder": str(tmp_path)} for name, own in SEEDS.items()}
-    common = {"images": client.scatter(digits, broadcast=True)}
+    common = {"images": scattered(client, digits)}
     results = sweep(
         killed_once, jobs, tmp_path / "runs", client.get_executor(), common=common, progress=False
     )
@@ -107,7 +112,7 @@ def test_a_job_that_diverges_does_not_end_the_others(
     client: Any, digits: Any, tmp_path: Path
 ) -> None:
     jobs = {**SEEDS, "too fast": {"seed": 0, "lr": 1e38}}
-    common = {"images": client.scatter(digits, broadcast=True)}
+    common = {"images": scattered(client, digits)}
     with pytest.raises(SweepError, match="1 of 5 jobs failed, too fast by: the loss is"):
         sweep(one_run, jobs, tmp_path, client.get_executor(), common=common, progress=False)
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(SEEDS)
@@ -115,7 +120,7 @@ def test_a_job_that_diverges_does_not_end_the_others(
 
 def test_the_data_travel_once_to_each_worker(client: Any, digits: Any, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    counted = client.scatter(Counted(digits, note), broadcast=True)
+    counted = scattered(client, Counted(digits, note))
     jobs = {f"seed {seed}": {"seed": seed} for seed in range(6)}
     executor = client.get_executor()
     sweep(on_counted, jobs, tmp_path / "runs", executor, common={"images": counted})

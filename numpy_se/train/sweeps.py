@@ -54,24 +54,24 @@ def sweep(
             results[name] = _load(path, settings)
     left = [name for name in jobs if name not in results]
     running = {executor.submit(function, **common or {}, **jobs[name]): name for name in left}
-    failed: dict[str, BaseException] = {}
+    failed: dict[str, Exception] = {}
     try:
         for future in (
             _shown(as_completed(running), len(left)) if progress else as_completed(running)
         ):
             name = running[future]
-            if error := future.exception():
-                failed[name] = error
-                continue
             try:
                 results[name] = _save(folder / f"{name}.json", jobs[name], future.result())
-            except Exception as problem:  # JSON cannot hold it, or the disk is full
+            except Exception as problem:  # the job failed, JSON cannot hold it, or the disk is full
                 failed[name] = problem
     finally:
         for future in running:  # after Ctrl-C, those that have not begun
             future.cancel()
     for name, error in failed.items():
-        raise SweepError(f"{len(failed)} of {len(jobs)} jobs failed, {name} by: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise SweepError(
+            f"{len(failed)} of {len(jobs)} jobs failed, {name} by: {reason}"
+        ) from error
     return {name: results[name] for name in jobs}
 
 
