@@ -11,7 +11,7 @@ import os
 
 from hypothesis import Phase, settings
 
-FEW, MANY = 8, 300
+FEW, MANY = 5, 300
 
 plain, ci = settings.get_profile("default"), settings.get_profile("ci")
 phases = [phase for phase in Phase if phase is not Phase.explain]

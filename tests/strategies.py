@@ -1,15 +1,24 @@
 """What the tests draw: whole argument lists for every operation of ``cases``."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from cases import Case
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from numpy_se.strategies import gaussian, labels, lattice, sizes
 
 seeds = st.integers(0, 2**32 - 1)
+SEARCH = settings.get_current_profile_name() == "search"
+fewer = settings(max_examples=max(2, settings().max_examples // 4))  # of what takes long
+
+
+def some(items: Iterable[Any], step: int) -> list[Any]:
+    """Every so many of the items, and all of them with ``--hypothesis-profile=search``."""
+    return list(items)[:: 1 if SEARCH else step]
 
 
 @st.composite

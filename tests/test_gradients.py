@@ -5,15 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, Case
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
-from strategies import arguments, gaussian_arguments, over_floats, seeds
+from strategies import arguments, fewer, gaussian_arguments, over_floats, seeds
 
 import numpy_se as se
 from numpy_se.checker import from_layer
 from numpy_se.nets import Apply, Conv2d, Linear, Sequential, SqueezeExcite, residual
-
-fewer = settings(max_examples=settings().max_examples // 4)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)

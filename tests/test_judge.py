@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from matrix import strangers_by_file
+from strategies import some
 
 from numpy_se import gradcheck
 from numpy_se.checker.case import from_shapes
@@ -384,7 +385,7 @@ DISASTERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DISASTERS)
+@pytest.mark.parametrize("name", some(DISASTERS, 2))
 def test_no_disaster_is_ok(tmp_path: Path, name: str) -> None:
     text, verdict, kind = DISASTERS[name]
     start = time.monotonic()

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import seeds
+from strategies import fewer, seeds
 
 import numpy_se as se
 from numpy_se.checker import from_layer
@@ -53,7 +53,7 @@ def layers_on(channels: int) -> dict[str, Layer]:
 
 @modes
 @pytest.mark.parametrize("kind", layers_on(1))
-@settings(max_examples=settings().max_examples // 4)
+@fewer
 @given(shape=maps, seed=seeds)
 def test_gradients_of_every_layer(kind: str, train: Any, shape: Any, seed: int) -> None:
     layer, rng = layers_on(shape[1])[kind], np.random.default_rng(seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from strategies import some
 
 import numpy_se as se
 from numpy_se.checker.findings import MistakeError
@@ -193,7 +194,7 @@ def test_every_mistake_differs_somewhere_and_is_said_in_words(name: str) -> None
 
 
 @pytest.mark.parametrize("sizes", [SIZES, SQUARE], ids=["sizes differ", "square"])
-@pytest.mark.parametrize("known", CASES, ids=title)
+@pytest.mark.parametrize("known", some(CASES, 2), ids=title)
 def test_no_two_texts_for_one_prediction(known: Known, sizes: dict[str, int]) -> None:
     """Two sizes may be equal, and what is put in place of a value may have its sign."""
     found: list[dict[str, float]] = []
@@ -336,7 +337,7 @@ def test_layouts_round_trip_and_are_recognised(layout: Layout) -> None:
         assert [s.op for s in plain(found.op)[0].stages] == [s.op for s in chain.stages]
 
 
-@pytest.mark.parametrize("known", CASES, ids=title)
+@pytest.mark.parametrize("known", some(CASES, 2), ids=title)
 def test_every_operation_is_recognised(known: Known) -> None:
     args = draw(known.op, SIZES, 5)
     found = recognise([(args, known.output(args))])[0]
