@@ -34,12 +34,6 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
-# What an operation gives: y, and a backward with so many gradients.
-Gives: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, ...]]]
-Gives2: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array]]]
-Gives3: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]
-Gives5: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array, Array, Array, Array]]]
-
 ARRAYS = (np.ndarray, np.memmap)  # no other subclass: np.matrix multiplies otherwise
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

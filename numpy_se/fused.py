@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Unpack, overload
+from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, Gives, Gives3, Gives5, op, run_op
+from numpy_se.contract import Array, op, run_op
 from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
 from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
-from numpy_se.se import Choices, UnaryOp, excite
+from numpy_se.se import UnaryOp, excite
 from numpy_se.sums import channels_last
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
@@ -32,18 +32,6 @@ LONG = 1500  # entries of a row that is worth a loop of its own
 # A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
 # they get the whole batch.
 SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, hard_sigmoid)
-
-
-@overload
-def squeeze_excite(x: Array, w1: Array, w2: Array, **choices: Unpack[Choices]) -> Gives3: ...
-@overload
-def squeeze_excite(
-    x: Array, w1: Array, w2: Array, b1: Array, b2: Array, **choices: Unpack[Choices]
-) -> Gives5: ...
-@overload
-def squeeze_excite(
-    x: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None, **choices: Unpack[Choices]
-) -> Gives: ...
 
 
 @op("N C H W, R C, C R, R, C -> N C H W")
@@ -56,7 +44,7 @@ def squeeze_excite(
     *,
     squeeze: UnaryOp = global_avg_pool,
     gate: UnaryOp = sigmoid,
-) -> Gives:
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
 
     Arguments, results, gradients and errors are those of ``se.squeeze_excite``, where the formulas

@@ -11,31 +11,12 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv 1709.01507.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypedDict, Unpack, overload
+from typing import Literal
 
-from numpy_se.contract import Array, Gives, Gives3, Gives5, check_count, check_number, op, run_op
+from numpy_se.contract import Array, check_count, check_number, op, run_op
 from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
 
 UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
-
-
-class Choices(TypedDict, total=False):
-    """How a block squeezes, and what its gate is."""
-
-    squeeze: UnaryOp
-    gate: UnaryOp
-
-
-@overload
-def excite(z: Array, w1: Array, w2: Array, *, gate: UnaryOp = ...) -> Gives3: ...
-@overload
-def excite(
-    z: Array, w1: Array, w2: Array, b1: Array, b2: Array, *, gate: UnaryOp = ...
-) -> Gives5: ...
-@overload
-def excite(
-    z: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None = ..., *, gate: UnaryOp = ...
-) -> Gives: ...
 
 
 @op("N C, R C, C R, R, C -> N C")
@@ -47,7 +28,7 @@ def excite(
     b2: Array | None = None,
     *,
     gate: UnaryOp = sigmoid,
-) -> Gives:
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Compute the gates from the squeezed channels: a bottleneck of two linear layers.
 
         s = gate(w2 relu(w1 z + b1) + b2)                 eq. 3 (F_ex), which has no biases
@@ -77,18 +58,6 @@ def excite(
     return s, backward
 
 
-@overload
-def excitation(x: Array, w1: Array, w2: Array, **choices: Unpack[Choices]) -> Gives3: ...
-@overload
-def excitation(
-    x: Array, w1: Array, w2: Array, b1: Array, b2: Array, **choices: Unpack[Choices]
-) -> Gives5: ...
-@overload
-def excitation(
-    x: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None, **choices: Unpack[Choices]
-) -> Gives: ...
-
-
 @op("N C H W, R C, C R, R, C -> N C")
 def excitation(
     x: Array,
@@ -99,7 +68,7 @@ def excitation(
     *,
     squeeze: UnaryOp = global_avg_pool,
     gate: UnaryOp = sigmoid,
-) -> Gives:
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Compute the gates of a batch of feature maps: squeeze, then excite.
 
         z = squeeze(x)                                    eq. 2
@@ -121,18 +90,6 @@ def excitation(
     return s, backward
 
 
-@overload
-def squeeze_excite(x: Array, w1: Array, w2: Array, **choices: Unpack[Choices]) -> Gives3: ...
-@overload
-def squeeze_excite(
-    x: Array, w1: Array, w2: Array, b1: Array, b2: Array, **choices: Unpack[Choices]
-) -> Gives5: ...
-@overload
-def squeeze_excite(
-    x: Array, w1: Array, w2: Array, b1: Array | None, b2: Array | None, **choices: Unpack[Choices]
-) -> Gives: ...
-
-
 @op("N C H W, R C, C R, R, C -> N C H W")
 def squeeze_excite(
     x: Array,
@@ -143,7 +100,7 @@ def squeeze_excite(
     *,
     squeeze: UnaryOp = global_avg_pool,
     gate: UnaryOp = sigmoid,
-) -> Gives:
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
 
         s = excitation(x, w1, w2, b1, b2)                 eq. 2 and 3

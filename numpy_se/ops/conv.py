@@ -18,13 +18,15 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import numpy as np
 
-from numpy_se.contract import Array, Gives2, Gives3, check_count, op
+from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import add_up, by_size, in_order
 
 CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
 FEW = 32  # terms of a kernel row that are too few for a product of their own
 
-# What is given with input_grad=False: dx is None.
+# What is given, by whether there are biases; None2 and None3: dx is None, with input_grad=False.
+Gives2: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array]]]
+Gives3: TypeAlias = tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]
 GivesNone2: TypeAlias = tuple[Array, Callable[[Array], tuple[None, Array]]]
 GivesNone3: TypeAlias = tuple[Array, Callable[[Array], tuple[None, Array, Array]]]
 GivesSome: TypeAlias = tuple[Array, Callable[[Array], tuple[Any, ...]]]

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import overload
 
-from numpy_se.contract import Array, Gives, Gives2, Gives3, op
-
-
-@overload
-def linear(x: Array, w: Array, b: None = None) -> Gives2: ...
-@overload
-def linear(x: Array, w: Array, b: Array) -> Gives3: ...
-@overload
-def linear(x: Array, w: Array, b: Array | None) -> Gives: ...
+from numpy_se.contract import Array, op
 
 
 @op("N I, O I, O -> N O")
-def linear(x: Array, w: Array, b: Array | None = None) -> Gives:
+def linear(
+    x: Array, w: Array, b: Array | None = None
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Multiply every row of ``x`` by the matrix ``w`` and add ``b``.
 
         y[n,o] = sum_i w[o,i] * x[n,i] + b[o]
