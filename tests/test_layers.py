@@ -182,7 +182,7 @@ def test_both_merges_two_layers_by_any_operation() -> None:
     np.testing.assert_allclose(layer({}, x)[0], want, rtol=1e-12)
     assert repr(layer).startswith("Both(\n    channel_scale,\n    x=Sequential(")
     for layers in ({}, {"a": Sequential()}, dict.fromkeys("abc", Sequential())):
-        with pytest.raises(TypeError, match=r"layers?; it wants two, with names"):
+        with pytest.raises(TypeError, match=r"layers is [013]; it wants two, with names"):
             Both(se.add, **layers)
 
 

@@ -249,8 +249,8 @@ def one_run(images, net, seed, epochs):
 
 
 # %%
-# The 50 runs take half an hour on two cores, so they are kept in ``results/11_where.json``. The
-# command ``python tutorials/11_where.py --long`` makes them anew.
+# The 50 runs take a quarter of an hour on two cores, so they are kept in ``results/11_where.json``.
+# The command ``python tutorials/11_where.py --long`` makes them anew.
 
 SEEDS = 10
 if LONG:

@@ -17,6 +17,8 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
+from numpy_se.train.checkpoint import write_atomically
+
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
 RUNS = HERE / "runs"  # results of sweeps, a file for each run
@@ -53,8 +55,8 @@ def keep(name: str, results: dict[str, Any]) -> None:
         "blas": ", ".join(sorted({pool.get("architecture", "?") for pool in threadpool_info()})),
     }
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"made": made, **results}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({"made": made, **results}, indent=1) + "\n"
+    write_atomically(RESULTS / f"{name}.json", lambda stream: stream.write(text.encode()))
 
 
 def kept(name: str) -> dict[str, Any]:

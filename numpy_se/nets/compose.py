@@ -219,7 +219,9 @@ class Both(_Named):
         check_op("Both: merge", merge)
         super().__init__(unnamed, layers)
         if len(layers) != 2:
-            raise TypeError(f"Both: there is {len(layers)} layer; it wants two, with names")
+            raise TypeError(
+                f"Both: the number of layers is {len(layers)}; it wants two, with names"
+            )
         self.merge = merge
 
     def _parts(self) -> list[str]:

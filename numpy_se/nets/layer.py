@@ -35,8 +35,8 @@ class Layer:
 
     @property
     def whole_batch(self) -> bool:
-        """True if training wants all samples at once: they are mixed, or share their noise."""
-        return False
+        """True if training wants all samples at once, as statistics and noise do."""
+        return bool(self.statistics)
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         """Draw the parameters, as arrays of ``dtype`` (np.float32 or np.float64)."""

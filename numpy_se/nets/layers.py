@@ -117,7 +117,6 @@ class BatchNorm(Layer):
     eps: float = 1e-5
     names = ("gamma", "beta")
     statistics = ("mean", "variance")
-    whole_batch = True
 
     def __post_init__(self) -> None:
         check_count("BatchNorm", "channels", self.channels, at_least=1)

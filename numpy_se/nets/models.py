@@ -136,13 +136,16 @@ def _unit(before: int, after: int, stride: int, ratio: float | None, place: Plac
         shortcut = {"conv": conv, "norm": BatchNorm(after)}
     end: dict[str, Layer] = {}
     if ratio is not None:
-        se = {"se": SqueezeExcite(before if place == "pre" else after, ratio)}
-        branch = {
-            "standard": {**branch, **se},
-            "pre": {**se, **branch},
-        }.get(place, branch)
-        shortcut = {**shortcut, **se} if place == "identity" else shortcut
-        end = dict(se) if place == "post" else {}
+        se: dict[str, Layer] = {"se": SqueezeExcite(before if place == "pre" else after, ratio)}
+        match place:
+            case "standard":
+                branch |= se
+            case "pre":
+                branch = se | branch
+            case "post":
+                end = se
+            case "identity":
+                shortcut |= se
     return Sequential(
         sum=residual(Sequential(**branch), Sequential(**shortcut)), relu=Apply(relu), **end
     )

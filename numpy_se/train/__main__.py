@@ -16,7 +16,7 @@ from numpy_se.train.run import DEFAULTS, resume_run, start_run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the tiny SE net; return 0, or 1 after an error and 130 after Ctrl-C."""
+    """Train a net; return 0, or 1 after an error and 130 after Ctrl-C."""
     given = vars(_parser().parse_args(argv))
     out, resume = given.pop("out", None), given.pop("resume", None)
     run = None
