@@ -155,6 +155,12 @@ def test_layers_that_mix_samples_or_their_noise_want_whole_batches() -> None:
     assert whole == {"norm", "dropout", "residual", "both"}
 
 
+@pytest.mark.parametrize("layer", [BatchNorm(4), Dropout(0.2)], ids=["norm", "dropout"])
+def test_statistics_and_noise_want_whole_batches(layer: Layer) -> None:
+    assert not Sequential(conv=Conv2d(1, 4)).whole_batch
+    assert residual(Sequential(conv=Conv2d(4, 4), inner=layer)).whole_batch
+
+
 def test_a_net_knows_the_statistics_of_its_layers() -> None:
     net = Sequential(
         stem=Conv2d(1, 4),

@@ -286,8 +286,12 @@ def test_the_command_trains_on_cued_digits(
 ) -> None:
     few = partial(data.cued_digits, train=300, test=40)
     monkeypatch.setattr("numpy_se.data.search.cued_digits", few)
-    status, out = run("--dataset", "cued", "--epochs", "1")
+    with mock.patch.object(run_module, "class_gates", wraps=class_gates) as drawn:
+        status, out = run("--dataset", "cued", "--epochs", "1")
     assert status == 0
+    _, signs, names, _ = drawn.call_args.args  # the gates are drawn by sign
+    assert set(signs) == {0, 1}
+    assert names == list(data.SIGN_NAMES)
     assert "data: cued digits of MNIST, 300 + 40 images of 3 x 28 x 28" in capsys.readouterr().out
     assert json.loads((out / "history.json").read_text())["data"] == "cued digits of MNIST"
 
@@ -593,7 +597,7 @@ def test_the_figures_show_what_they_are_given() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 10
     gates = {f"se{k}": k / 9 * rng.random((40, 4 + k)) for k in range(1, 8)}
-    gates["se7"][labels == 3, :4] += 2  # the class 3 stands apart
+    gates["se7"][labels == 7, :4] += 2  # one class stands apart
     figure = class_gates(gates, labels, "abcdefghij", "title")
     *panels, depth = figure.axes
     for panel, name in zip(panels, ("se1", "se4", "se7"), strict=True):
@@ -610,7 +614,7 @@ def test_the_figures_show_what_they_are_given() -> None:
         low, high = panel.get_ylim()
         assert low <= means.min()
         assert high >= means.max()
-    assert "d" in [line.get_label() for line in panels[0].lines]
+    assert "h" in [line.get_label() for line in panels[0].lines]
     ranges = [class_range(values, labels) for values in gates.values()]
     np.testing.assert_allclose(depth.lines[0].get_ydata(), ranges)
 
