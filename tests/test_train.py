@@ -284,7 +284,7 @@ def test_the_command_trains_on_own_images(folder: Path, capsys: Any) -> None:
 def test_the_command_trains_on_cued_digits(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    few = partial(data.cued_digits, train=300, test=40)
+    few = partial(data.cued_digits, train=300, test=200)
     monkeypatch.setattr("numpy_se.data.search.cued_digits", few)
     with mock.patch.object(run_module, "class_gates", wraps=class_gates) as drawn:
         status, out = run("--dataset", "cued", "--epochs", "1")
@@ -292,7 +292,7 @@ def test_the_command_trains_on_cued_digits(
     _, signs, names, _ = drawn.call_args.args  # the gates are drawn by sign
     assert set(signs) == {0, 1}
     assert names == list(data.SIGN_NAMES)
-    assert "data: cued digits of MNIST, 300 + 40 images of 3 x 28 x 28" in capsys.readouterr().out
+    assert "data: cued digits of MNIST, 300 + 200 images of 3 x 28 x 28" in capsys.readouterr().out
     assert json.loads((out / "history.json").read_text())["data"] == "cued digits of MNIST"
 
 
