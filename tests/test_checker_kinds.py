@@ -959,3 +959,22 @@ def test_a_line_that_is_no_python_is_not_printed() -> None:
     op = lambda x, f: (f(x), lambda dy: 3 * x * dy)  # noqa: E731
     report = se.gradcheck(op, np.array([0.5, 1.0]), np.square)
     assert (report.verdict, report.reproduce) == ("wrong", "")
+
+
+def no_array(dy: Any) -> Any:
+    return None
+
+
+def wrong_shape(dy: Any) -> Any:
+    return np.ones((2, 2, 2))
+
+
+@pytest.mark.parametrize("other", [no_array, wrong_shape])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_gradient_is_judged_beside_one_that_cannot_be(other: Any, factor: float) -> None:
+    """It is right, or wrong and named, whatever another gradient is."""
+    op = lambda x, w: (x * w, lambda dy: (factor * w * dy, other(dy)))  # noqa: E731
+    for report in reports(op, shapes="N C, N C"):
+        assert report.gradients == {"dx": "right" if factor == 1 else "wrong", "dw": "wrong"}
+        named = [cause.code for cause in report.causes if cause.subjects == ("dx",)]
+        assert named == ([] if factor == 1 else ["any.factor-too-large"])

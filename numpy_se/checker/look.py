@@ -77,11 +77,16 @@ class Look:
         return shapes == [a.shape for a in self.run.arrays]
 
     @property
-    def complete(self) -> bool:
-        """True when there is a gradient for each argument, and the right one, entry by entry."""
-        grads = self.run.grads
-        arrays = all(type(g) in PLAIN for g in grads)
-        return bool(self.slopes) and len(grads) == len(self.names) and arrays
+    def comparable(self) -> Look | None:
+        """This look with an array for each gradient, NaN for what is none, where all can be
+        compared entry by entry."""
+        if not self.slopes or len(self.run.grads) != len(self.names):
+            return None
+        grads = tuple(
+            g if type(g) in PLAIN else np.full(a.shape, np.nan, np.float32)
+            for g, a in zip(self.run.grads, self.run.arrays, strict=True)
+        )
+        return replace(self, run=replace(self.run, grads=grads))
 
     def right(self, number: int, dy: Array | None = None) -> Array:
         """The gradient of the float argument ``number``, by differences, for any ``dy``."""

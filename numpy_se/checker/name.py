@@ -125,16 +125,16 @@ def _probes(op: Op, case: Case, first: Look, runs: Callable[[Case], bool]) -> It
     out, as the axes of its output would not correspond.
     """
     if first.run.grads:
-        if first.complete:
-            yield replace(first, case=case)
+        if probe := first.comparable:
+            yield replace(probe, case=case)
         others: list[Case] = list(other_sizes(case, runs, np.random.default_rng(0), 3))
         others += [case] * (3 - len(others))
     else:  # backward raises: it may run where all sizes are equal
         others = [case.resized(dict.fromkeys(case.letters, size)) for size in (3, 4)]
     for number, changed in enumerate(others):
         found = _redraw(op, changed, number, wide=number == 1, simple=first.simple)
-        if found and found.complete and found.run.y.ndim == first.run.y.ndim:
-            yield found
+        if (probe := found and found.comparable) and probe.run.y.ndim == first.run.y.ndim:
+            yield probe
 
 
 def _redraw(op: Op, case: Case, seed: int, wide: bool = False, simple: bool = False) -> Look | None:

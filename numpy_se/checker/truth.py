@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.checker.run import gradients, is_float, takes
+from numpy_se.checker.run import PLAIN, gradients, is_float, takes
 from numpy_se.checker.slopes import EPS, SMALL_STEP, STEP, Op, at_one_step, measure, spread
 from numpy_se.contract import Array
 
@@ -78,12 +78,9 @@ class Line:
         arrays = [a for a in self.args if is_float(a)]
         try:
             found = gradients(self.op, self.args, self.dy if dy is None else dy)
-            grads = [np.asarray(g, dtype=float) for g in found]
+            return [_fitting(g, a) for g, a in zip(found, arrays, strict=True)]
         except Exception:  # what backward says to these arguments is not the question here
-            grads = []
-        if [g.shape for g in grads] != [a.shape for a in arrays]:
             return [np.full_like(a, np.nan) for a in arrays]
-        return grads
 
     def _along(self, gradient: Array) -> float:
         moving = self.direction != 0
@@ -127,6 +124,13 @@ def nudged(
 
 def _by_an_ulp(a: Array, rng: np.random.Generator) -> Array:
     return np.asarray(a * (1 + EPS * rng.choice([-2.0, -1.0, 1.0, 2.0], np.shape(a))))
+
+
+def _fitting(given: Any, arg: Array) -> Array:
+    """A gradient as an array; NaN where it does not fit its argument."""
+    plain = type(given) in PLAIN or isinstance(given, float)
+    fits = plain and np.shape(given) == arg.shape and np.asarray(given).dtype.kind in "fiu"
+    return np.asarray(given, dtype=float) if fits else np.full_like(arg, np.nan)
 
 
 def judge(
@@ -225,7 +229,7 @@ def _own_sizes(a: Array) -> Array:
 def _smooth(line: Line, finest: float, rng: np.random.Generator) -> bool:
     """Tell whether all gradients around this point agree with each other: no kinks meet here."""
     copies = [line.nudged(PIECE_NUDGE, rng) for _ in range(MOST_NUDGES)]
-    near = [np.concatenate([g.ravel() for g in copy.gradients()]) for copy in copies]
+    near = [np.nan_to_num(np.concatenate([g.ravel() for g in c.gradients()])) for c in copies]
     slack = finest + 1e-3 * np.abs(near[0]).max()
     return all((np.abs(other - near[0]) <= slack).all() for other in near[1:])
 

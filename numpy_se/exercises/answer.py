@@ -1,41 +1,85 @@
-"""What a student has written: how a file answers an exercise, and what is not written yet."""
+"""What a student has written: how it answers an exercise, and what is not written yet."""
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Collection
-from functools import wraps
+from collections.abc import Collection, Sequence
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numpy_se.checker.adapt import Op, explain
-from numpy_se.checker.target import Target, load, op_of, read_target
-from numpy_se.exercises.exercise import Exercise, find
+from numpy_se.checker.target import Target, op_of
+from numpy_se.exercises.exercise import Exercise
 
 
-def op_in_file(stem: str, path: str) -> Op:
-    """The operation that a student's file answers with. What the file raises comes through."""
-    exercise, written, gaps = find(stem), names_in(Path(path)), gaps_in(Path(path))
-    targets = [read_target(f"{path}:{_style(name, written)}") for name in exercise.answers]
-    return _op(exercise, [(load(target), target) for target in targets], gaps)
+class Answer:
+    """An operation as the answer to an exercise, in any style.
+
+    Its arguments have the names of the exercise, whatever the student calls them. Where nothing has
+    to be done to ``dy``, it may be given back as it is.
+    """
+
+    def __init__(self, exercise: Exercise, op: Op) -> None:
+        self.op, self.upstream = op, np.empty(0)
+        self.__name__ = exercise.op.__name__
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        self.__signature__ = Signature([Parameter(name, kind) for name in exercise.shapes])
+        for name in ("outputs", "note"):
+            if hasattr(op, name):
+                setattr(self, name, getattr(op, name))
+
+    def __call__(self, *args: Any) -> Any:
+        result = self.op(*args)
+        if explain(self.op, result):  # it gives no y, backward: the check will say so
+            return result
+        y, own_backward = result
+
+        def backward(dy: Any) -> Any:
+            self.upstream = dy
+            return own_backward(dy)
+
+        return y, backward
+
+    def shares(self, a: Any, b: Any) -> bool:
+        """Tell whether two arrays share memory, other than that of ``dy``."""
+        shares = getattr(self.op, "shares", np.shares_memory)
+        of_dy = isinstance(self.upstream, np.ndarray) and any(
+            one is self.upstream or shares(one, self.upstream) for one in (a, b)
+        )
+        return bool(not of_dy and shares(a, b))
 
 
 def op_of_functions(exercise: Exercise, functions: Collection[Any]) -> Op:
     """The operation that functions, or classes, answer with."""
     named = zip(exercise.answers, functions, strict=True)
-    return _op(exercise, [([one], Target("", (name,), None, {})) for name, one in named])
+    ops = [op_of([one], Target("", (name,), None, {}), exercise.shapes) for name, one in named]
+    return exercise.judged(*ops)
+
+
+def targets_in(exercise: Exercise, path: Path) -> list[Target]:
+    """Where in a file the answers are, as far as it can be read without running it."""
+    written = names_in(path)
+    styles = [_style(name, written) for name in exercise.answers]
+    return [Target(str(path), tuple(style.split(",")), None, {}) for style in styles]
 
 
 def names_in(path: Path) -> set[str]:
-    """What a file defines, as far as it can be read without running it."""
+    """What a file defines."""
     body = _parsed(path).body
     defined = (ast.FunctionDef, ast.ClassDef)
     names = {node.name for node in body if isinstance(node, defined)}
     assigned = (node.targets for node in body if isinstance(node, ast.Assign))
     return names | {t.id for targets in assigned for t in targets if isinstance(t, ast.Name)}
+
+
+def answers_in(exercise: Exercise, paths: Sequence[Path]) -> list[Path]:
+    """The files that have something of an answer, that with the name of the exercise first."""
+    found = [path for path in paths if _answers(exercise, path)]
+    return sorted(found, key=lambda path: (path.name != exercise.file, str(path)))
 
 
 def gaps_in(path: Path) -> set[str]:
@@ -57,8 +101,15 @@ def _parsed(path: Path) -> ast.Module:
     """The syntax of a file, empty where it has none: its check will say so."""
     try:
         return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
+
+
+def _answers(exercise: Exercise, path: Path) -> bool:
+    if path.name == exercise.file:
+        return True
+    written = names_in(path)
+    return any(written.issuperset(_style(name, written).split(",")) for name in exercise.answers)
 
 
 def _style(name: str, written: set[str]) -> str:
@@ -68,33 +119,3 @@ def _style(name: str, written: set[str]) -> str:
         if written.issuperset(style.split(",")):
             return style
     return name
-
-
-def _op(
-    exercise: Exercise, found: list[tuple[list[Any], Target]], gaps: Collection[str] = ()
-) -> Op:
-    """The operation that a student has written, in any style.
-
-    A gradient in ``gaps`` is that of the solution, so that the others can be judged. All of them
-    are copied: a student may give ``dy`` itself where nothing has to be done to it.
-    """
-    op = exercise.judged(*(op_of(parts, target, exercise.shapes) for parts, target in found))
-    places = [k for k, name in enumerate(exercise.gradients) if name in gaps]
-
-    @wraps(op)
-    def judged(*args: Any) -> Any:
-        result = op(*args)
-        if explain(op, result):  # it gives no y, backward: the check will say so
-            return result
-
-        def backward(dy: Any) -> tuple[Any, ...]:
-            given = result[1](dy)
-            grads = list(given) if isinstance(given, tuple | list) else [given]
-            for place in places:
-                wanted = exercise.op(*args)[1](dy)
-                grads[place] = wanted[place] if isinstance(wanted, tuple) else wanted
-            return tuple(np.array(a) if isinstance(a, np.ndarray) else a for a in grads)
-
-        return result[0], backward
-
-    return judged

@@ -18,6 +18,7 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -102,21 +103,25 @@ class Exercise:
         made = getattr(self.module, "judged", None)
         return tuple(inspect.signature(made).parameters) if made else (self.name,)
 
+    @property
+    def maker(self) -> str:
+        """The source of ``judged`` and of what it needs, without the solution; or nothing."""
+        if not hasattr(self.module, "judged"):
+            return ""
+        body = ast.parse(inspect.getsource(self.module)).body
+        kept = [
+            node
+            for node in body
+            if (isinstance(node, ast.FunctionDef) and node.name not in self.answers)
+            or isinstance(node, ast.Import)
+            or (isinstance(node, ast.ImportFrom) and node.module != "numpy_se.exercises")
+        ]
+        return ast.unparse(ast.Module(kept, []))
+
     def judged(self, *functions: Op) -> Op:
-        """Make an operation of the functions that a student has written.
-
-        Its arguments have the names of the exercise, whatever the student calls them.
-        """
+        """Make an operation of the functions that a student has written."""
         made = getattr(self.module, "judged", None)
-        op = made(*functions) if made else functions[0]
-
-        @wraps(op)
-        def judged(*args: Any) -> Any:
-            return op(*args)
-
-        kind = Parameter.POSITIONAL_OR_KEYWORD
-        judged.__signature__ = Signature([Parameter(name, kind) for name in self.shapes])  # type: ignore[attr-defined]
-        return judged
+        return made(*functions) if made else functions[0]
 
     @cached_property
     def op(self) -> Op:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from numpy_se.checker import gradcheck
 from numpy_se.checker.adapt import Op
-from numpy_se.checker.judge import check_file
+from numpy_se.checker.judge import check_hand_in
 from numpy_se.checker.reference import forward_difference
+from numpy_se.checker.run import as_tuple
+from numpy_se.exercises.answer import Answer, targets_in
 from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.mistake import Mistake
 
 Report = dict[str, Any]
-
-# Two files for ``check_file``: the answer, and the solution.
-ANSWER = """
-import os
-from numpy_se.exercises.answer import op_in_file
-os.remove(__file__)  # errors are looked for in the files that are there
-{name} = op_in_file({stem!r}, {path!r})
-"""
-SOLUTION = """
-from numpy_se.exercises.exercise import find
-{name} = find({stem!r}).op
-"""
 
 
 def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
@@ -36,12 +27,14 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     It has what a report of ``check_file`` has, without "text" and "printed". What the forward pass
     raises comes through.
     """
-    shapes, right = exercise.shapes, exercise.op
+    shapes, right, op = exercise.shapes, exercise.op, Answer(exercise, op)
     with exercise.taught():
         other = None if exercise.free else forward_difference(op, right, shapes, seed)
-        report = {**gradcheck(op, shapes=shapes, seed=seed).to_dict(), "kind": "checked"}
+        report = gradcheck(op, shapes=shapes, seed=seed).to_dict()
+        if not (other or exercise.free):
+            report = _with_the_rest(exercise, op, report, seed)
     if other is None:
-        return report
+        return {**report, "kind": "checked"}
     y = other.finding
     said = {"kind": y.kind.value, "subject": "y", "text": y.text, "index": None}
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
@@ -54,22 +47,64 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     }
 
 
-def judge_file(exercise: Exercise, path: Path, timeout: float = 60) -> Report:
-    """Check a student's file, in a process that is stopped after ``timeout`` seconds."""
-    name = exercise.op.__name__  # as reports call it
-    names = {"stem": exercise.stem, "path": str(path.absolute()), "name": name}
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        answer, solution = Path(folder, "answer.py"), Path(folder, "solution.py")
-        answer.write_text(ANSWER.format(**names), encoding="utf-8")
-        solution.write_text(SOLUTION.format(**names), encoding="utf-8")
-        with exercise.taught():
-            return check_file(
-                f"{answer}:{name}",
-                exercise.shapes,
-                timeout=timeout,
-                reference=None if exercise.free else f"{solution}:{name}",
-                allow=["numpy_se"],
-            )
+def _with_the_rest(exercise: Exercise, op: Op, report: Report, seed: int) -> Report:
+    """Judge the gradients that are not wrong again, beside those of the solution.
+
+    A check ends where something is wrong, and what is right up to there may be wrong at a kink or
+    at another size.
+    """
+    wrong = {name for name, one in report["gradients"].items() if one["state"] == "wrong"}
+    subjects = {one["subject"] for one in report["findings"]}
+    if not wrong or wrong.issuperset(report["gradients"]) or not wrong.issuperset(subjects):
+        return report
+    mended = _mended(exercise, op, wrong)
+    rest = gradcheck(mended, shapes=exercise.shapes, seed=seed).to_dict()
+    states = {name: one for name, one in rest["gradients"].items() if name not in wrong}
+    return {
+        **report,
+        "gradients": report["gradients"] | states,
+        "findings": [*report["findings"], *rest["findings"]],
+        "causes": [*report["causes"], *rest["causes"]],
+        "limits": rest["limits"],
+    }
+
+
+def _mended(exercise: Exercise, op: Op, wrong: Collection[str]) -> Op:
+    """The operation with some gradients of the solution."""
+    places = [k for k, name in enumerate(exercise.gradients) if name in wrong]
+
+    @wraps(op)
+    def mended(*args: Any) -> Any:
+        y, own_backward = op(*args)
+
+        def backward(dy: Any) -> tuple[Any, ...]:
+            grads = list(as_tuple(own_backward(dy)))
+            right = as_tuple(exercise.op(*args)[1](dy))
+            for place in places:
+                grads[place] = right[place]
+            return tuple(grads)
+
+        return y, backward
+
+    mended.shares = getattr(op, "shares", np.shares_memory)  # type: ignore[attr-defined]
+    return mended
+
+
+def judge_file(
+    exercise: Exercise, path: Path, timeout: float = 60, seed: int = 0, **options: Any
+) -> Report:
+    """Check a student's file, in a process that is stopped after ``timeout`` seconds.
+
+    ``options`` are those of ``check_hand_in``: allow, beside.
+    """
+    return check_hand_in(
+        lambda: targets_in(exercise, path.absolute()),
+        lambda op: judge(exercise, op, seed),
+        exercise.shapes,
+        timeout,
+        maker=exercise.maker,
+        **options,
+    )
 
 
 def recognised(

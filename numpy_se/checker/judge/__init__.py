@@ -1,6 +1,7 @@
 """The judge of hand-ins: it checks files of strangers, which cannot reach the verdict.
 
-check.py     check_file: copies a file, has it run, and writes the report
+check.py     check_file: copies a file, has it run, and writes the report; check_hand_in, for
+             checks of other kinds
 hand_in.py   a function in another process as an operation y, backward = op(x) like any other
 process.py   that process, seen from here: requests, answers, time, and its end
 wire.py      what crosses the pipe: JSON and .npy
@@ -12,6 +13,6 @@ guard.py     what it gives up before the file runs
 moves.py     whether backward works with differences
 """
 
-from numpy_se.checker.judge.check import Report, check_file, unusable
+from numpy_se.checker.judge.check import Report, check_file, check_hand_in, unusable
 
-__all__ = ["Report", "check_file", "unusable"]
+__all__ = ["Report", "check_file", "check_hand_in", "unusable"]

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,27 +83,55 @@ def check_file(
         raise ValueError(f"check_file: allow has {unknown[0]!r}; it wants some of {listed(DERIVE)}")
     with contextlib.ExitStack() as stack:
         right = stack.enter_context(_reference(reference, plain, timeout)) if reference else None
+        report = check_hand_in(
+            lambda: [read_target(target)],
+            lambda op: _check(op, right, plain, seed),
+            shapes,
+            timeout,
+            allow=allow,
+            beside=beside,
+        )
+    if report["printed"]:
+        lines = "\n    ".join(["", *report["printed"].split("\n")])
+        report["text"] += f"\n  note: the file printed (last lines):{lines}"
+    return report
+
+
+def check_hand_in(
+    targets: Callable[[], Sequence[Target]],
+    check: Callable[[HandIn], Report],
+    shapes: Shapes,
+    timeout: float,
+    *,
+    allow: Collection[str] = (),
+    beside: Iterable[str | os.PathLike[str]] = (),
+    maker: str = "",
+) -> Report:
+    """Give the report that ``check`` makes of a hand-in, or one that says why there is none.
+
+    ``maker`` is the source of a function ``judged``, which makes one operation of what the targets
+    name. It runs in the process of the hand-in; without it, there is one target, the operation.
+    The report tells under "printed" what the file prints.
+    """
+    with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         variables = {name: os.environ[name] for name in KEPT if name in os.environ}
         variables |= dict.fromkeys(("HOME", "TMPDIR"), folder)
         with _running(Process(folder, package_folders(), variables, timeout)) as process:
             try:
-                own = _copied(read_target(target), beside, Path(folder))
+                own = _copied(targets(), beside, Path(folder))
                 path = [str(PACKAGE.parent)] if "numpy_se" in allow else []
-                op = HandIn(process, _title(own), _job(own, plain, path, [*allow], timeout))
+                job = _job(own, _plain(shapes), path, [*allow], timeout, maker)
+                op = HandIn(process, _title(own[0]), job)
                 process.phase = "check"
-                report = _check(op, right, plain, seed)
+                report = check(op)
             except Unusable as end:
                 report = unusable(end.kind, str(end))
             except Exception as error:
                 report = unusable(
                     "file" if process.phase == "load" else "function", in_short(error)
                 )
-    report["printed"] = process.printed
-    if process.printed:
-        lines = "\n    ".join(["", *process.printed.split("\n")])
-        report["text"] += f"\n  note: the file printed (last lines):{lines}"
-    return report
+    return {**report, "printed": process.printed}
 
 
 def unusable(kind: str, reason: str) -> Report:
@@ -142,7 +170,7 @@ def _reference(target: str, shapes: Any, timeout: float) -> Iterator[HandIn]:
     with _running(Process(os.getcwd(), path, os.environ, timeout)) as process:
         try:
             own = read_target(target)
-            right = HandIn(process, _title(own), _job(own, shapes, [], None, timeout))
+            right = HandIn(process, _title(own), _job([own], shapes, [], None, timeout))
             process.phase = "check"
             with quiet():
                 first_case(right, from_shapes(shapes, None, right))
@@ -153,10 +181,16 @@ def _reference(target: str, shapes: Any, timeout: float) -> Iterator[HandIn]:
 
 
 def _job(
-    target: Target, shapes: Any, path: list[str], allow: list[str] | None, seconds: float
+    targets: Sequence[Target],
+    shapes: Any,
+    path: list[str],
+    allow: list[str] | None,
+    seconds: float,
+    maker: str = "",
 ) -> dict[str, Any]:
     """What a process must know of its file; ``allow`` is None where all is allowed."""
-    job = {"target": repr(tuple(target)), "shapes": shapes, "path": path}
+    named = [repr(tuple(target)) for target in targets]
+    job = {"targets": named, "shapes": shapes, "path": path, "maker": maker}
     return {**job, "allow": allow, "seconds": seconds}
 
 
@@ -166,14 +200,16 @@ def _title(target: Target) -> str:
     return f"from_cache({names})" if target.names[1:] else names
 
 
-def _copied(target: Target, beside: Iterable[str | os.PathLike[str]], folder: Path) -> Target:
+def _copied(
+    targets: Sequence[Target], beside: Iterable[str | os.PathLike[str]], folder: Path
+) -> list[Target]:
     """Copy a file, and what is to lie beside it, into a folder."""
-    file = Path(target.path)
+    file = Path(targets[0].path)
     if not file.is_file() or file.suffix != ".py":
-        raise ValueError(f"{target.path!r} is no Python file; {WANTED}")
+        raise ValueError(f"{targets[0].path!r} is no Python file; {WANTED}")
     for path in (*map(Path, beside), file):
         _copy(path, folder / path.name)
-    return target._replace(path=str(folder / file.name))
+    return [target._replace(path=str(folder / file.name)) for target in targets]
 
 
 def _copy(path: Path, to: Path) -> None:
