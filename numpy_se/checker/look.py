@@ -78,8 +78,10 @@ class Look:
 
     @property
     def comparable(self) -> Look | None:
-        """This look with an array for each gradient, NaN for what is none, where all can be
-        compared entry by entry."""
+        """The same with an array for each gradient, NaN for what is none.
+
+        None where the gradients cannot be compared entry by entry.
+        """
         if not self.slopes or len(self.run.grads) != len(self.names):
             return None
         grads = tuple(

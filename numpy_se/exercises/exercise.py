@@ -25,9 +25,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial, wraps
+from functools import cache, cached_property, partial
 from importlib import import_module
-from inspect import Parameter, Signature
 from types import ModuleType
 from typing import Any
 
@@ -108,10 +107,9 @@ class Exercise:
         """The source of ``judged`` and of what it needs, without the solution; or nothing."""
         if not hasattr(self.module, "judged"):
             return ""
-        body = ast.parse(inspect.getsource(self.module)).body
-        kept = [
+        kept: list[ast.stmt] = [
             node
-            for node in body
+            for node in ast.parse(inspect.getsource(self.module)).body
             if (isinstance(node, ast.FunctionDef) and node.name not in self.answers)
             or isinstance(node, ast.Import)
             or (isinstance(node, ast.ImportFrom) and node.module != "numpy_se.exercises")
