@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import numpy_se as se
 from numpy_se import data
 from numpy_se.figures import class_gates, learning_curves, sample_images
+from numpy_se.files import write_atomically
 from numpy_se.gates import class_means, class_range, class_separation, collect_gates
 from numpy_se.nets import Dropout, Layer, se_resnet, tiny_net
 from numpy_se.optim import Adam, one_cycle
@@ -38,7 +39,6 @@ from numpy_se.train.checkpoint import (
     load_about,
     load_state,
     save_checkpoint,
-    write_atomically,
 )
 from numpy_se.train.loop import RULE, loss_and_grads
 

@@ -17,7 +17,7 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-from numpy_se.train.checkpoint import write_atomically
+from numpy_se.files import write_atomically
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"

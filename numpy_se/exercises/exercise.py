@@ -11,22 +11,25 @@ title, then the task. Besides, it has
 and, only where the function is not an operation ``y, backward = linear(x, w)`` by itself,
 
     judged(...)  makes one of what the student writes: functions of the names of its parameters
-    STUB         what the student begins with; else, it is made from the solution
+    STUB         what the student begins with, or mistakes in the solution to begin with; else, it
+                 is made from the first line of the solution
     IN_STEPS     true where only the first wrong gradient is told
     FREE         true where y is the student's own, and is compared with nothing
+    VARIANTS     choices, by what they are about; each is a tuple of edits (old, new) of this file,
+                 none for the file as it is. A student gets one choice of each
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from importlib import import_module
+from functools import cache, cached_property, partial, reduce
+from hashlib import sha256
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -34,9 +37,12 @@ import numpy as np
 
 from numpy_se.checker.adapt import Op
 from numpy_se.checker.mistakes import registry
+from numpy_se.checker.words import in_short, listed
 from numpy_se.contract import Array
-from numpy_se.exercises import ladder
 from numpy_se.exercises.mistake import Mistake
+
+LADDER = Path(__file__).parent / "ladder"
+WANTED = ("__doc__", "MINUTES", "SHAPES", "HINTS", "MISTAKES")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,16 @@ class Exercise:
     """What the file of an exercise holds."""
 
     stem: str
-    module: ModuleType
+    source: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Exercise, (self.stem, self.source)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        module = ModuleType(self.name)
+        exec(compile(self.source, self.file, "exec"), vars(module))
+        return module
 
     @property
     def number(self) -> int:
@@ -109,7 +124,7 @@ class Exercise:
             return ""
         kept: list[ast.stmt] = [
             node
-            for node in ast.parse(inspect.getsource(self.module)).body
+            for node in ast.parse(self.source).body
             if (isinstance(node, ast.FunctionDef) and node.name not in self.answers)
             or isinstance(node, ast.Import)
             or (isinstance(node, ast.ImportFrom) and node.module != "numpy_se.exercises")
@@ -129,14 +144,22 @@ class Exercise:
     @cached_property
     def solution(self) -> str:
         """The source of the solution."""
-        found = (inspect.getsource(getattr(self.module, name)) for name in self.answers)
-        return "\n\n".join(found)
+        functions = {
+            node.name: node
+            for node in ast.parse(self.source).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        found = (ast.get_source_segment(self.source, functions[name]) for name in self.answers)
+        return "\n\n".join(f"{text}\n" for text in found)
 
     @property
     def stub(self) -> str:
         """What the student begins with, below the task."""
-        if hasattr(self.module, "STUB"):
-            return str(self.module.STUB).strip("\n") + "\n"
+        stub = getattr(self.module, "STUB", None)
+        if isinstance(stub, str):
+            return stub.strip("\n") + "\n"
+        if stub:
+            return reduce(lambda text, mistake: mistake.made_in(text), stub, self.solution)
         return STUB.format(
             signature=self.solution.split("\n")[0],
             gaps="\n        ".join(f"{title} = ..." for title in self.gradients),
@@ -148,6 +171,18 @@ class Exercise:
         names = dict(vars(self.module))
         exec(compile(mistake.made_in(self.solution), f"<{mistake.id}>", "exec"), names)
         return self.judged(*(names[name] for name in self.answers))
+
+    def variant(self, name: str) -> Exercise:
+        """The exercise as a student gets it: the choice of each VARIANTS follows from the name."""
+        number = int.from_bytes(sha256(f"{self.name} {name}".encode()).digest())
+        source = self.source
+        for choices in getattr(self.module, "VARIANTS", {}).values():
+            number, k = divmod(number, len(choices))
+            for old, new in choices[k]:
+                if old not in source:
+                    raise ValueError(f"{self.file}: {old!r} of VARIANTS is not in the file")
+                source = source.replace(old, new)
+        return Exercise(self.stem, source)
 
     @contextmanager
     def taught(self) -> Iterator[None]:
@@ -201,17 +236,39 @@ def _wrong_output(made: Callable[[], Op], args: tuple[Any, ...]) -> Array | None
 
 @cache
 def all_exercises() -> tuple[Exercise, ...]:
-    """All exercises, in their order."""
-    stems = sorted(module.name for module in pkgutil.iter_modules(ladder.__path__))
-    return tuple(Exercise(stem, import_module(f"{ladder.__name__}.{stem}")) for stem in stems)
+    """All exercises of the ladder, in their order."""
+    return read_exercises(LADDER)
 
 
-def find(what: str | int) -> Exercise:
+def read_exercises(folder: Path) -> tuple[Exercise, ...]:
+    """The exercises in a folder, in their order. Raises ValueError for a file that is none."""
+    paths = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    if not paths:
+        raise ValueError(f"{str(folder)!r} has no exercises, such as 26_softplus.py")
+    return tuple(map(_read, paths))
+
+
+def _read(path: Path) -> Exercise:
+    if not re.fullmatch(r"\d+_[a-z]\w*", path.stem):
+        raise ValueError(f"{path}: its name wants a number, _ and a name, such as 26_softplus.py")
+    exercise = Exercise(path.stem, path.read_text(encoding="utf-8"))
+    try:
+        missing = [name for name in WANTED if not hasattr(exercise.module, name)]
+        missing += [name for name in exercise.answers if not hasattr(exercise.module, name)]
+    except Exception as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise ValueError(f"{path}{line}: it does not run: {in_short(error)}") from error
+    if missing:
+        raise ValueError(f"{path}: it has no {listed(missing)}")
+    return exercise
+
+
+def find(what: str | int, exercises: Sequence[Exercise] = ()) -> Exercise:
     """The exercise of a number, a name or a file. Raises ValueError where there is none."""
     wanted = re.sub(r"\.py$", "", str(what))
-    for exercise in all_exercises():
+    known = [*all_exercises(), *exercises]
+    for exercise in known:
         if wanted in (exercise.stem, exercise.name, str(exercise.number)):
             return exercise
-    names = ", ".join(exercise.name for exercise in all_exercises())
-    raise ValueError(f"there is no exercise {str(what)!r}; there are 1 to "
-                     f"{len(all_exercises())}: {names}")  # fmt: skip
+    names = ", ".join(f"{exercise.number} {exercise.name}" for exercise in known)
+    raise ValueError(f"there is no exercise {str(what)!r}; there are {names}")

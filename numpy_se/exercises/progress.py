@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from numpy_se.files import write_atomically
 
 FILE = "progress.json"
 
@@ -37,10 +38,9 @@ def load(folder: Path) -> dict[str, Progress]:
 
 def save(folder: Path, progress: dict[str, Progress]) -> None:
     """Write it in one piece: a stop in the middle leaves the file as it was."""
-    part = folder / f"{FILE}.part"
     stored = {name: asdict(one) for name, one in progress.items()}
-    part.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / FILE)
+    text = json.dumps(stored, indent=2) + "\n"
+    write_atomically(folder / FILE, lambda stream: stream.write(text.encode()))
 
 
 def _read(stored: Any) -> Progress:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 from zipfile import ZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from numpy_se.contract import Array
+from numpy_se.files import write_atomically
 
 FORMAT = "numpy_se checkpoint 3"
 LONGEST = 2**20  # bytes of the text about a run
@@ -46,40 +45,6 @@ class State:
     rule_state: Mapping[str, Array]
     losses: Array
     accuracies: Array
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, then move it there: all of it or nothing.
-
-    Files that a process of this machine began and could not finish are removed.
-    """
-    start = f".{path.name}.{platform.node()}."
-    for left in path.parent.iterdir():
-        pid = left.name.removeprefix(start)
-        if left.name.startswith(start) and pid.isdecimal() and not _is_alive(int(pid)):
-            left.unlink(missing_ok=True)
-    unfinished = path.with_name(f"{start}{os.getpid()}")
-    try:
-        with unfinished.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # there, os.kill would end it
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # it belongs to somebody else
-    return True
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -17,6 +17,7 @@ import numpy_se
 from numpy_se.costs import Cost, count_net
 from numpy_se.data import SIGN_NAMES, DataError, Images, load_images, read_npz, read_signs
 from numpy_se.figures import class_gates, learning_curves, sample_images
+from numpy_se.files import write_atomically
 from numpy_se.gates import collect_gates
 from numpy_se.nets import Sequential, named_net
 from numpy_se.train.checkpoint import (
@@ -26,7 +27,6 @@ from numpy_se.train.checkpoint import (
     load_state,
     save_arrays,
     save_checkpoint,
-    write_atomically,
 )
 from numpy_se.train.loop import DEFAULT_OPTIONS, Options, initial_state
 

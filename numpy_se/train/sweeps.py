@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import in_short, kind_of
-from numpy_se.train.checkpoint import write_atomically
+from numpy_se.files import write_atomically
 
 FORBIDDEN = set('/\\:*?"<>|')  # in names of files, on one system or another
 
