@@ -31,6 +31,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8: all of it or nothing."""
+    write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
 def _is_alive(pid: int) -> bool:
     if os.name != "posix":
         return True  # there, os.kill would end it

@@ -17,7 +17,7 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-from numpy_se.files import write_atomically
+from numpy_se.files import write_text
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
@@ -56,7 +56,7 @@ def keep(name: str, results: dict[str, Any]) -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"made": made, **results}, indent=1) + "\n"
-    write_atomically(RESULTS / f"{name}.json", lambda stream: stream.write(text.encode()))
+    write_text(RESULTS / f"{name}.json", text)
 
 
 def kept(name: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy_se.exercises import screen
 from numpy_se.exercises.desk import Desk
+from numpy_se.exercises.exercise import all_exercises, read_exercises
 from numpy_se.exercises.folder import is_begun, start
 from numpy_se.exercises.screen import COMMAND
 
@@ -28,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(argv)
     try:
-        if options.run is None:
-            return _start(Path(options.folder))
+        if options.run in (_start, _grade):
+            return int(options.run(options))
         if not is_begun(Path()):
             raise ValueError(f"there are no exercises here; write {COMMAND} start my_work")
         desk = Desk(Path(), options.timeout)
@@ -43,11 +45,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _start(folder: Path) -> int:
-    count = start(folder)
+def _start(options: argparse.Namespace) -> int:
+    folder = Path(options.folder)
+    exercises = read_exercises(Path(options.exercises)) if options.exercises else all_exercises()
+    count = start(folder, exercises, options.variant)
     print(f"{count} exercises are in {folder}. Go there, open the first file, and check it with")
     print(f"  {COMMAND}")
     return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    """Mark a class, or write what Gradescope runs."""
+    from numpy_se.exercises.grading import command, feedback, gradescope, tables
+
+    path = {name: _path(options, name) for name in ("points", "exercises")}
+    if options.gradescope:
+        gradescope.write(Path(options.gradescope), options.only, timeout=options.timeout, **path)
+        print(f"{options.gradescope} is ready: zip what is in it, and upload the zip")
+        return 0
+    if not options.place:
+        raise ValueError("grade wants the folder of the hand-ins")
+    csv, told = _path(options, "csv"), _path(options, "feedback")
+    for folder in (csv and csv.parent, told and told.parent):
+        if folder and not folder.is_dir():
+            raise ValueError(f"{str(folder)!r} is no folder")
+    marks = command.grade(
+        Path(options.place),
+        options.only,
+        **path,
+        pattern=options.id,
+        variant=options.variant,
+        jobs=options.jobs,
+        timeout=options.timeout,
+        progress=_progress if sys.stderr.isatty() else lambda done, count: None,
+    )
+    exercises = command.asked_for(options.only, path["exercises"])
+    tabled = [tables.table(exercise, marks) for exercise in exercises]
+    sums = [tables.totals(marks)] if exercises[1:] else []
+    screen.show(*tabled, *sums, tables.tally(exercises, marks))
+    if csv:
+        tables.write_csv(csv, marks)
+    if told:
+        feedback.write_feedback(told, marks)
+    return 0
+
+
+def _path(options: argparse.Namespace, name: str) -> Path | None:
+    value = getattr(options, name)
+    return Path(value) if value else None
+
+
+def _progress(done: int, count: int) -> None:
+    print(f"\r{done} of {count}", end="\n" if done == count else "", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     begin = commands.add_parser("start", help="write the tasks, and what to begin with")
     begin.add_argument("folder")
-    begin.set_defaults(run=None)
+    begin.add_argument("--exercises", metavar="FOLDER", help="those of this folder")
+    begin.add_argument("--variant", metavar="ID", help="the variants of the student with this id")
+    begin.set_defaults(run=_start)
     rows: list[tuple[str, Any, Any, str]] = [
         ("check", Desk.check, "?", "check an exercise: the first open one, as without a command"),
         ("watch", Desk.watch, 0, "check an exercise each time that its file changes"),
@@ -78,7 +129,31 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if many != 0:
             command.add_argument("exercise", nargs=many, help="its number or name")
+    marking = commands.add_parser(
+        "grade",
+        help="mark the hand-ins of a class",
+        description="Mark a folder of files, folders, zips or notebooks, one for each student.",
+    )
+    marking.add_argument("place", nargs="?", metavar="HANDED_IN", help="a folder, or its zip")
+    add = marking.add_argument
+    add("--only", nargs="+", required=True, metavar="EXERCISE", help="numbers or names")
+    add("--points", metavar="FILE", help="a TOML file: what each part is worth, and the seed")
+    add("--exercises", metavar="FOLDER", help="exercises of your own")
+    add("--id", metavar="PATTERN", help="finds the id of a student in the name of a hand-in")
+    add("--variant", action="store_true", help="each student has the variants of the id")
+    add("--jobs", type=_at_least_1, default=1, metavar="N", help="processes (1)")
+    add("--csv", metavar="FILE", help="write the marks for a spreadsheet")
+    add("--feedback", metavar="FOLDER", help="write a text for each student")
+    add("--gradescope", metavar="FOLDER", help="write an autograder in place of marking")
+    add("--timeout", type=float, default=20, metavar="S", help="seconds for each answer (20)")
+    marking.set_defaults(run=_grade)
     return parser
+
+
+def _at_least_1(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it wants a whole number of at least 1")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Desk:
         path = self.place / exercise.file
         if not path.exists():
             raise ValueError(f"{path.name} is not here; write {COMMAND} reset {exercise.number}")
+        if (name := folder.variant_in(path)) is not None:
+            exercise = exercise.variant(name)
         gaps = gaps_in(path)
         report = (
             UNWRITTEN

@@ -15,8 +15,8 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
                  is made from the first line of the solution
     IN_STEPS     true where only the first wrong gradient is told
     FREE         true where y is the student's own, and is compared with nothing
-    VARIANTS     choices, by what they are about; each is a tuple of edits (old, new) of this file,
-                 none for the file as it is. A student gets one choice of each
+    VARIANTS     at the end: choices, by what they are about; each is a tuple of edits (old, new) of
+                 what stands above, none for the file as it is. A student gets one choice of each
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class Exercise:
 
     stem: str
     source: str
+    varied: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Exercise, (self.stem, self.source)
+        return Exercise, (self.stem, self.source, self.varied)
 
     @cached_property
     def module(self) -> ModuleType:
@@ -172,29 +173,33 @@ class Exercise:
         exec(compile(mistake.made_in(self.solution), f"<{mistake.id}>", "exec"), names)
         return self.judged(*(names[name] for name in self.answers))
 
+    @property
+    def has_variants(self) -> bool:
+        return hasattr(self.module, "VARIANTS")
+
     def variant(self, name: str) -> Exercise:
         """The exercise as a student gets it: the choice of each VARIANTS follows from the name."""
         number = int.from_bytes(sha256(f"{self.name} {name}".encode()).digest())
-        source = self.source
+        source, _, _ = self.source.partition("\nVARIANTS = ")
         for choices in getattr(self.module, "VARIANTS", {}).values():
             number, k = divmod(number, len(choices))
             for old, new in choices[k]:
                 if old not in source:
                     raise ValueError(f"{self.file}: {old!r} of VARIANTS is not in the file")
                 source = source.replace(old, new)
-        return Exercise(self.stem, source)
+        return Exercise(self.stem, source, varied=True)
 
     @contextmanager
     def taught(self) -> Iterator[None]:
-        """Let the checker know the mistakes that it has no name for."""
-        for entry in (mistake for mistake in self.mistakes if mistake.says):
-            made = cache(partial(self.spoiled, entry))
+        """Let the checker know the mistakes that it has no name for, in a variant all of them."""
+        for entry in (mistake for mistake in self.mistakes if mistake.says or self.varied):
+            made, says = cache(partial(self.spoiled, entry)), entry.says or entry.why.rstrip(".")
             backward, forward = (
                 partial(_wrong_gradients, self.op, made),
                 partial(_wrong_output, made),
             )
-            registry.mistake(entry.id, of=self.op, says=entry.says)(backward)
-            registry.wrong_forward(entry.id, of=self.op, says=entry.says)(forward)
+            registry.mistake(entry.id, of=self.op, says=says)(backward)
+            registry.wrong_forward(entry.id, of=self.op, says=says)(forward)
         try:
             yield
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from numpy_se.exercises.exercise import Exercise, all_exercises
@@ -10,7 +12,7 @@ from numpy_se.exercises.exercise import Exercise, all_exercises
 FILE = '''\
 """{title}.
 
-Exercise {number}, about {minutes} minutes.
+Exercise {number}, about {minutes} minutes.{variant}
 
 {task}
 """
@@ -19,14 +21,16 @@ import numpy as np
 
 
 {stub}'''
+VARIANT = "This is the variant of {}."
 
 
-def start(folder: Path) -> int:
+def start(folder: Path, exercises: Sequence[Exercise] = (), variant_of: str | None = None) -> int:
     """Write the files that are not there yet; give their number."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [one for one in all_exercises() if not (folder / one.file).exists()]
+    wanted = exercises or all_exercises()
+    missing = [one for one in wanted if not (folder / one.file).exists()]
     for exercise in missing:
-        write(exercise, folder)
+        write(exercise, folder, variant_of)
     return len(missing)
 
 
@@ -34,27 +38,42 @@ def reset(exercise: Exercise, folder: Path) -> Path | None:
     """Write the file of an exercise again; keep what was written there, and say where."""
     path = folder / exercise.file
     kept = path.with_suffix(".old.py")
-    changed = path.exists() and path.read_bytes() != text_of(exercise).encode()
+    name = variant_in(path)
+    changed = path.exists() and path.read_bytes() != text_of(exercise, name).encode()
     if changed:
         os.replace(path, kept)
-    write(exercise, folder)
+    write(exercise, folder, name)
     return kept if changed else None
 
 
-def write(exercise: Exercise, folder: Path) -> None:
+def write(exercise: Exercise, folder: Path, variant_of: str | None = None) -> None:
     """Write the task and what to begin with."""
-    (folder / exercise.file).write_bytes(text_of(exercise).encode())
+    (folder / exercise.file).write_bytes(text_of(exercise, variant_of).encode())
 
 
-def text_of(exercise: Exercise) -> str:
+def text_of(exercise: Exercise, variant_of: str | None = None) -> str:
     """The task and what to begin with."""
+    line = ""
+    if variant_of is not None and exercise.has_variants:
+        exercise, line = exercise.variant(variant_of), f" {VARIANT.format(variant_of)}"
     return FILE.format(
         title=exercise.title,
         number=exercise.number,
         minutes=exercise.minutes,
+        variant=line,
         task=exercise.task,
         stub=exercise.stub,
     )
+
+
+def variant_in(path: Path) -> str | None:
+    """Whose variant a file says that it is."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    found = re.search(VARIANT.replace(".", r"\.").format("(.+)"), text)
+    return found[1] if found else None
 
 
 def is_begun(folder: Path) -> bool:

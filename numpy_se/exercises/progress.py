@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy_se.files import write_atomically
+from numpy_se.files import write_text
 
 FILE = "progress.json"
 
@@ -39,8 +39,7 @@ def load(folder: Path) -> dict[str, Progress]:
 def save(folder: Path, progress: dict[str, Progress]) -> None:
     """Write it in one piece: a stop in the middle leaves the file as it was."""
     stored = {name: asdict(one) for name, one in progress.items()}
-    text = json.dumps(stored, indent=2) + "\n"
-    write_atomically(folder / FILE, lambda stream: stream.write(text.encode()))
+    write_text(folder / FILE, json.dumps(stored, indent=2) + "\n")
 
 
 def _read(stored: Any) -> Progress:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import in_short, kind_of
-from numpy_se.files import write_atomically
+from numpy_se.files import write_text
 
 FORBIDDEN = set('/\\:*?"<>|')  # in names of files, on one system or another
 
@@ -92,7 +92,7 @@ def _check_job(name: object, settings: object) -> None:
 def _save(path: Path, settings: Mapping[str, Any], result: Any) -> Any:
     """Write a result, and give it as JSON holds it."""
     text = _as_json({"settings": dict(settings), "result": result})
-    write_atomically(path, lambda stream: stream.write(text.encode()))
+    write_text(path, text)
     return json.loads(text)["result"]
 
 

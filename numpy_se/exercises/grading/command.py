@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from numpy_se.exercises.exercise import all_exercises, read_exercises
-from numpy_se.exercises.grading import tables
-from numpy_se.exercises.grading.feedback import write_feedback
-from numpy_se.exercises.grading.hand_ins import hand_ins
-from numpy_se.exercises.grading.mark import Mark
-from numpy_se.exercises.grading.points import read_points
+from numpy_se.checker.words import in_short
+from numpy_se.exercises.exercise import Exercise, find, read_exercises
+from numpy_se.exercises.grading.hand_ins import HandIn, hand_ins
+from numpy_se.exercises.grading.mark import Mark, mark
+from numpy_se.exercises.grading.points import Points, read_points
+from numpy_se.exercises.judging import judge
 
 
 def grade(
     place: Path,
-    only: Sequence[str] = (),
+    only: Sequence[str],
     *,
     points: Path | None = None,
     exercises: Path | None = None,
@@ -24,23 +28,54 @@ def grade(
     variant: bool = False,
     jobs: int = 1,
     timeout: float = 20,
-    csv: Path | None = None,
-    feedback: Path | None = None,
+    progress: Callable[[int, int], Any] = lambda done, count: None,
 ) -> list[Mark]:
-    """Mark all hand-ins in ``place``, print the tables, and write what is asked for.
+    """Mark the hand-ins in ``place``, in the exercises that ``only`` names, in ``jobs`` processes.
 
-    Raises ValueError, before the first student is marked, for what the teacher gave: a place, a
-    pattern, points, an exercise whose solution is not right.
+    ``exercises`` is a folder with more of them, ``pattern`` finds the id of a student in the name
+    of a file or folder, and ``variant`` says that each student has the variants of the own id.
+
+    Raises ValueError, before the first student is marked, for what the teacher gave: a place
+    without hand-ins, a pattern or points that do not read, an exercise that is not known, or whose
+    own solution does not pass.
     """
-    asked = chosen(only, exercises)
-    worth = read_points(points, [*all_exercises(), *read_exercises(exercises)])
+    asked = asked_for(only, exercises)
+    worth = read_points(points, asked)
     for exercise in asked:
         _refuse_wrong_solution(exercise, worth.seed)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workshop:
         students = hand_ins(place, Path(workshop), pattern)
-        marks = list(_marks(asked, students, worth, jobs, timeout, exercises, variant))
-    if csv:
-        tables.write_csv(csv, marks)
-    if feedback:
-        write_feedback(feedback, marks)
+        work = [
+            (exercise.variant(student.id) if variant else exercise, student)
+            for student in students
+            for exercise in asked
+        ]
+        run = partial(_mark, points=worth, timeout=timeout)
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            marks = []
+            for one in pool.map(run, work):
+                marks.append(one)
+                progress(len(marks), len(work))
     return marks
+
+
+def asked_for(only: Sequence[str], folder: Path | None) -> list[Exercise]:
+    """The exercises of these names or numbers, those of a ``folder`` among them."""
+    own = read_exercises(folder) if folder else ()
+    return list(dict.fromkeys(find(one, own) for one in only))
+
+
+def _mark(work: tuple[Exercise, HandIn], points: Points, timeout: float) -> Mark:
+    return mark(*work, points, timeout)
+
+
+def _refuse_wrong_solution(exercise: Exercise, seed: int) -> None:
+    """Raise ValueError unless the solution of the teacher passes, and its stub is one."""
+    try:
+        report = judge(exercise, exercise.op, seed)
+    except Exception as error:
+        raise ValueError(
+            f"{exercise.file}: the solution cannot be used: {in_short(error)}"
+        ) from error
+    if report["verdict"] != "ok":
+        raise ValueError(f"{exercise.file}: the solution is not right: {report['headline']}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numpy_se.checker.words import escaped
 from numpy_se.exercises.grading.mark import Mark
-from numpy_se.files import write_atomically
+from numpy_se.files import write_text
 
 
 def write_feedback(folder: Path, marks: Sequence[Mark]) -> None:
@@ -22,8 +22,8 @@ def write_feedback(folder: Path, marks: Sequence[Mark]) -> None:
         while title.lower() in used:  # two ids that differ in such a character only
             title += "_"
         used.add(title.lower())
-        data = "\n".join(escaped(line) for line in text.split("\n")).encode()
-        write_atomically(folder / f"{title}.txt", lambda stream, data=data: stream.write(data))
+        lines = map(escaped, text.split("\n"))
+        write_text(folder / f"{title}.txt", "\n".join(lines))
 
 
 def _file_name(name: str) -> str:

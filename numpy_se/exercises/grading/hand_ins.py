@@ -45,7 +45,7 @@ def hand_ins(place: Path, workshop: Path, pattern: str | None = None) -> list[Ha
         if _is_theirs(entry) and (entry.is_dir() or entry.suffix.lower() in KINDS):
             name = _id(entry, pattern)
             fresh = HandIn(name, workshop / "students" / str(len(found)))
-            _collect(entry, found.setdefault(name, fresh))
+            collect(entry, found.setdefault(name, fresh))
     if not found:
         raise ValueError(f"{str(place)!r} has no hand-ins: no folder, and no {', '.join(KINDS)}")
     return sorted(found.values(), key=lambda one: one.id)
@@ -78,7 +78,7 @@ def _id(entry: Path, pattern: str | None) -> str:
     return str(name)
 
 
-def _collect(entry: Path, own: HandIn) -> None:
+def collect(entry: Path, own: HandIn) -> None:
     """Copy what is Python into the folder of a student; note what cannot be read."""
     own.folder.mkdir(parents=True, exist_ok=True)
     try:

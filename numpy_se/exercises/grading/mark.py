@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from numpy_se.checker.judge import Report
@@ -19,13 +19,17 @@ MISSING = "not handed in"
 
 @dataclass(frozen=True)
 class Mark:
-    """What an answer is worth. ``states`` are the words of the table, ``feedback`` is for the
-    student, ``note`` for the teacher.
+    """What an answer is worth.
+
+    ``states`` are what is said of each part, ``worth`` its points; ``points`` is their sum, less
+    what is taken off, and ``of`` the most there is. ``feedback`` is for the student, ``note`` for
+    the teacher.
     """
 
     id: str
     exercise: str
     states: dict[str, str]
+    worth: dict[str, float]
     points: float
     of: float
     causes: tuple[str, ...]
@@ -35,90 +39,83 @@ class Mark:
 
 def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mark:
     """Check the answer of a student, and mark it."""
-    paths = answers_in(exercise, own.files)
     weights = points.of(exercise)
+    most = sum(weights.values())
+    paths = answers_in(exercise, own.files)
     if not paths:
-        notes = own.notes or [_nothing(exercise, own)]
-        return _mark(exercise, own, dict.fromkeys(weights, MISSING), 0, weights, (), notes, [])
+        note = "; ".join(own.notes or [_nothing(exercise, own)])
+        states, none = dict.fromkeys(weights, MISSING), dict.fromkeys(weights, 0.0)
+        feedback = _feedback(exercise, 0, most, [screen.wrapped(note)])
+        return Mark(own.id, exercise.name, states, none, 0.0, most, (), note, feedback)
     path, *others = paths
     gaps = gaps_in(path)
-    beside = [one for one in own.folder.iterdir() if one.name != path.name]
     report = judge_file(
         exercise,
         path,
         timeout,
         points.seed,
-        beside=beside if path.parent == own.folder else [],
+        beside=[one for one in path.parent.iterdir() if one != path],
         allow=["numpy_se"] if "numpy_se" in exercise.maker else [],
     )
-    states = screen.marks(exercise, report, gaps)
-    causes = screen.causes(report, states)
-    notes = [*own.notes, *_notes(report, states, weights)]
+    found = screen.marks(exercise, report, gaps)
+    causes = screen.causes(report, found)
+    notes = [*own.notes, *_notes(report, found, weights)]
     if others:
         notes.append(f"taken from {path.name}; also in {listed(one.name for one in others)}")
-    worth = _worth(report, states, weights)
+    counted = {screen.RIGHT, screen.OWN} | ({screen.FITS} if _is_known(report) else set())
+    worth = {part: weight * (found[part] in counted) for part, weight in weights.items()}
+    total = sum(worth.values())
     broken = [one["text"] for one in report["findings"] if one["kind"] in PROMISES]
-    if broken and worth:
-        notes.append(f"{points.deduction:g} off: {broken[0]}")
-        worth = max(0.0, worth - points.deduction)
+    off = min(total, points.deduction) if broken else 0.0
+    if off:
+        notes.append(f"{off:g} off: {broken[0]}")
     told = [
-        screen.table(states),
-        screen.told(report, states),
+        screen.table(found),
+        screen.told(report, found),
         screen.thoughts(recognised(exercise, causes, gaps)),
         screen.notes(report),
     ]
-    ids = tuple(dict.fromkeys(cause["id"] for cause in causes))
-    return _mark(exercise, own, states, worth, weights, ids, notes, told)
+    return Mark(
+        own.id,
+        exercise.name,
+        {part: found[part] for part in weights},
+        worth,
+        total - off,
+        most,
+        tuple(dict.fromkeys(cause["id"] for cause in causes)),
+        "; ".join(notes),
+        _feedback(exercise, total - off, most, told),
+    )
 
 
 def _nothing(exercise: Exercise, own: HandIn) -> str:
     if not own.files:
         return "no Python file"
-    wanted = listed(exercise.answers)
-    return f"no {wanted} in {plural(len(own.files), 'file')}, and no {exercise.file}"
-
-
-def _worth(report: Report, states: dict[str, str], weights: dict[str, float]) -> float:
-    """The points. A gradient that fits a wrong y counts where that y is a known mistake."""
-    counted = {screen.RIGHT, screen.OWN}
-    if _is_known(report):
-        counted.add(screen.FITS)
-    return sum(weight for part, weight in weights.items() if states[part] in counted)
+    return f"no {listed(exercise.answers)} in {plural(len(own.files), 'file')}"
 
 
 def _is_known(report: Report) -> bool:
-    """Tell whether y is wrong in a way that is known: no easier function in its place."""
+    """Tell whether y is wrong in a way that is known: then it is no easier function.
+
+    Only then do gradients count that fit it. Those of ``y = x`` are no work.
+    """
     return any(cause["gradients"] == ["y"] for cause in report["causes"])
 
 
-def _notes(report: Report, states: dict[str, str], weights: dict[str, float]) -> list[str]:
+def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float]) -> list[str]:
     """What the teacher has to know, or to look at."""
     if report["kind"] not in ("checked", "forward"):
         return [str(report["headline"])]
     notes = []
-    fits = [part for part in weights if states[part] == screen.FITS]
+    fits = [part for part in weights if found[part] == screen.FITS]
     if fits and not _is_known(report):
         most = sum(weights[part] for part in fits)
         notes.append(f"look: y is another function, and {listed(fits)} fit it (up to {most:g})")
-    if open_ := [part for part in weights if states[part] == screen.UNDECIDED]:
-        notes.append(f"look: {listed(open_)} could not be decided")
-    notes += [one["text"] for one in report["findings"] if one["kind"] == "raises"]
-    return notes
+    if unclear := [part for part in weights if found[part] == screen.UNDECIDED]:
+        notes.append(f"look: {listed(unclear)} could not be decided")
+    return notes + [one["text"] for one in report["findings"] if one["kind"] == "raises"]
 
 
-def _mark(
-    exercise: Exercise,
-    own: HandIn,
-    states: dict[str, str],
-    worth: float,
-    weights: dict[str, float],
-    causes: tuple[str, ...],
-    notes: Sequence[str],
-    told: Sequence[list[str]],
-) -> Mark:
-    note = "; ".join(notes)
-    head = f"{exercise.number}  {exercise.title}: {worth:g} of {sum(weights.values()):g}"
-    said = [part for part in told if part] or [screen.wrapped(note)]
-    feedback = "\n\n".join("\n".join(part) for part in [[head], *said])
-    kept = {part: states[part] for part in weights}
-    return Mark(own.id, exercise.name, kept, worth, sum(weights.values()), causes, note, feedback)
+def _feedback(exercise: Exercise, points: float, of: float, told: Sequence[list[str]]) -> str:
+    head = f"{exercise.number}  {exercise.title}: {points:g} of {of:g}"
+    return "\n\n".join("\n".join(part) for part in ([head], *told) if part)

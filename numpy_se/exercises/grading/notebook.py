@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 from numpy_se.checker.words import in_short
 
@@ -27,7 +28,8 @@ def code_of(path: Path) -> str:
     except ImportError as error:
         raise ImportError(INSTALL) from error
     try:
-        cells = nbformat.read(path, as_version=4).cells
+        read: Any = nbformat.read
+        cells = read(path, as_version=4).cells
         sources = [str(cell.source) for cell in cells if cell.cell_type == "code"]
     except Exception as error:  # whatever stands in the file
         raise NotebookError(f"it is no notebook that reads: {in_short(error)}") from error
@@ -42,7 +44,9 @@ def _definitions(source: str) -> str:
         body = ast.parse("\n".join(lines)).body
     except (SyntaxError, ValueError):
         return ""
-    kept = [node for node in body if isinstance(node, KEPT) and not _is_the_check(node)]
+    kept: list[ast.stmt] = [
+        node for node in body if isinstance(node, KEPT) and not _is_the_check(node)
+    ]
     return ast.unparse(ast.Module(kept, []))
 
 

@@ -113,4 +113,84 @@ MISTAKES = (
         hint="One pixel of six grows by 1. By how much does z grow?",
         why="The squeeze is a mean: each pixel has the share 1/(H*W).",
     ),
+    Mistake(
+        "se-block.forward.clip",
+        "s = 1 / (1 + np.exp(-(a @ w2.T)))",
+        "s = np.clip(a @ w2.T, 0, 1)",
+        hint="What is the slope of your gate far away from 0? Can it learn there?",
+        why="A gate that is cut off at 0 and 1 is flat there, and no gradient passes.",
+        says="the gate is cut off at 0 and 1, and no curve",
+    ),
+    Mistake(
+        "se.squeeze:global-avg-pool.forward.maximum",
+        "z = x.mean(axis=(2, 3))",
+        "z = x.max(axis=(2, 3))",
+        hint="How many pixels of a map have a say in your z?",
+        why="The squeeze of SE is the mean of the map. The maximum is one pixel.",
+    ),
+    Mistake(
+        "se.squeeze:global-avg-pool.forward.sum",
+        "z = x.mean(axis=(2, 3))",
+        "z = x.sum(axis=(2, 3))",
+        hint="An image is twice as wide. What should happen to z?",
+        why="A sum grows with the map. The mean does not.",
+    ),
+    Mistake(
+        "se.relu:relu.forward.missing",
+        "a = np.maximum(h, 0)",
+        "a = h.copy()",
+        hint="What stands between w1 and w2 in the picture?",
+        why="Without ReLU, the two matrices are one, which a bottleneck makes worse.",
+    ),
 )
+VARIANTS = {
+    "gate": (
+        (),
+        (
+            ("s = 1 / (1 + np.exp(-(a @ w2.T)))", "s = np.tanh(a @ w2.T)"),
+            ("ds * s * (1 - s)", "ds * (1 - s**2)"),
+            ("w2 --> sigmoid -->", "w2 --> tanh ----->"),
+            ("The sigmoid has a slope, and it is at most 1/4.", "tanh has a slope: 1 - s*s."),
+        ),
+        (
+            ("s = 1 / (1 + np.exp(-(a @ w2.T)))", "s = np.arctan(a @ w2.T)"),
+            ("ds * s * (1 - s)", "ds * np.cos(s) ** 2"),
+            ("w2 --> sigmoid -->", "w2 --> arctan --->"),
+            ("The sigmoid has a slope, and it is at most 1/4.", "arctan has a slope."),
+        ),
+    ),
+    "squeeze": (
+        (),
+        (
+            ("x.mean(axis=(2, 3))", "(x * x).mean(axis=(2, 3))"),
+            ("x.sum(axis=(2, 3))", "(x * x).sum(axis=(2, 3))"),
+            ("share[:, :, None, None]", "2 * x * share[:, :, None, None]"),
+            (" + dz[n,c] / (H*W)", " + 2 * x[n,c,h,w] * dz[n,c] / (H*W)"),
+            ("and x decides the gates.", "and x decides the gates.\nmean is the mean of x * x."),
+        ),
+    ),
+    "bias": (
+        (),
+        (
+            ("w2 (C, R)  ->", "w2 (C, R), b2 (C,)  ->"),
+            ("Give dx, dw1\nand dw2 for", "b2 is added\nto u. Give dx, dw1, dw2 and db2 for"),
+            ('"w2": "C R"}', '"w2": "C R", "b2": "C"}'),
+            ("se_block(x, w1, w2)", "se_block(x, w1, w2, b2)"),
+            ("a @ w2.T", "a @ w2.T + b2"),
+            ("dw2 = du.T @ a", "dw2 = du.T @ a\n        db2 = du.sum(axis=0)"),
+            ("dw2 = ___", "dw2 = ___\n        db2 = ___"),
+            ("return dx, dw1, dw2", "return dx, dw1, dw2, db2"),
+        ),
+    ),
+    "layout": (
+        (),
+        (
+            ("N C H W", "N H W C"),
+            ("(N, C, H, W)", "(N, H, W, C)"),
+            ("[n,c,h,w]", "[n,h,w,c]"),
+            ("axis=(2, 3)", "axis=(1, 2)"),
+            ("[:, :, None, None]", "[:, None, None, :]"),
+            ("x[0, 0].size", "x[0, :, :, 0].size"),
+        ),
+    ),
+}
