@@ -77,8 +77,12 @@ def names_in(path: Path) -> set[str]:
 
 
 def answers_in(exercise: Exercise, paths: Sequence[Path]) -> list[Path]:
-    """The files that have something of an answer, that with the name of the exercise first."""
+    """The files that have something of an answer, that with the name of the exercise first.
+
+    Where there is none, they are those that do not read: their check says why.
+    """
     found = [path for path in paths if _answers(exercise, path)]
+    found = found or [path for path in paths if not _reads(path)]
     return sorted(found, key=lambda path: (path.name != exercise.file, str(path)))
 
 
@@ -103,6 +107,10 @@ def _parsed(path: Path) -> ast.Module:
         return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
+
+
+def _reads(path: Path) -> bool:
+    return bool(_parsed(path).body) or not path.read_bytes().strip()
 
 
 def _answers(exercise: Exercise, path: Path) -> bool:

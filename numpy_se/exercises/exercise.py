@@ -49,18 +49,22 @@ WANTED = ("__doc__", "MINUTES", "SHAPES", "HINTS", "MISTAKES")
 class Exercise:
     """What the file of an exercise holds."""
 
-    stem: str
+    path: Path
     source: str
     varied: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Exercise, (self.stem, self.source, self.varied)
+        return Exercise, (self.path, self.source, self.varied)
 
     @cached_property
     def module(self) -> ModuleType:
         module = ModuleType(self.name)
-        exec(compile(self.source, self.file, "exec"), vars(module))
+        exec(compile(self.source, self.path, "exec"), vars(module))
         return module
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
 
     @property
     def number(self) -> int:
@@ -187,7 +191,7 @@ class Exercise:
                 if old not in source:
                     raise ValueError(f"{self.file}: {old!r} of VARIANTS is not in the file")
                 source = source.replace(old, new)
-        return Exercise(self.stem, source, varied=True)
+        return Exercise(self.path, source, varied=True)
 
     @contextmanager
     def taught(self) -> Iterator[None]:
@@ -256,7 +260,7 @@ def read_exercises(folder: Path) -> tuple[Exercise, ...]:
 def _read(path: Path) -> Exercise:
     if not re.fullmatch(r"\d+_[a-z]\w*", path.stem):
         raise ValueError(f"{path}: its name wants a number, _ and a name, such as 26_softplus.py")
-    exercise = Exercise(path.stem, path.read_text(encoding="utf-8"))
+    exercise = Exercise(path, path.read_text(encoding="utf-8"))
     try:
         missing = [name for name in WANTED if not hasattr(exercise.module, name)]
         missing += [name for name in exercise.answers if not hasattr(exercise.module, name)]

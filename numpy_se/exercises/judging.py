@@ -11,10 +11,13 @@ import numpy as np
 
 from numpy_se.checker import gradcheck
 from numpy_se.checker.adapt import Op
+from numpy_se.checker.case import from_shapes
 from numpy_se.checker.findings import Kind
 from numpy_se.checker.judge import check_hand_in
+from numpy_se.checker.look import influences
 from numpy_se.checker.reference import forward_difference
-from numpy_se.checker.run import as_tuple, copies
+from numpy_se.checker.run import as_tuple, copies, float_names
+from numpy_se.checker.slopes import quiet
 from numpy_se.exercises.answer import Answer, targets_in
 from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.mistake import Mistake
@@ -26,8 +29,9 @@ PROMISES = (Kind.CHANGES, Kind.SHARES, Kind.STATE, Kind.ANOTHER_Y)  # besides ri
 def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     """Check an operation as the answer to an exercise; give the report as a dict.
 
-    It has what a report of ``check_file`` has, without "text" and "printed". What the forward pass
-    raises comes through.
+    It has what a report of ``check_file`` has, without "text" and "printed", and where y is wrong,
+    under "idle", the arguments on which it does not depend. What the forward pass raises comes
+    through.
     """
     shapes, right, op = exercise.shapes, exercise.op, Answer(exercise, op)
     with exercise.taught():
@@ -46,11 +50,23 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
     return {
         **report,
+        "idle": _idle(exercise, op, seed),
         "verdict": "wrong",
         "kind": "forward",
         "findings": [said, *report["findings"]],
         "causes": [*cause, *report["causes"]],
     }
+
+
+def _idle(exercise: Exercise, op: Op, seed: int) -> list[str]:
+    """The arguments on which y does not depend, though that of the solution does."""
+    rng = np.random.default_rng(seed)
+    with quiet():
+        args = from_shapes(exercise.shapes, None, exercise.op).draw(rng)
+        own, wanted = (list(influences(one, copies(args), rng)) for one in (op, exercise.op))
+    names = float_names(tuple(exercise.shapes), args)
+    pairs = zip(names, own, wanted, strict=True)
+    return [name for name, moves, should in pairs if should and not moves]
 
 
 def _with_the_rest(exercise: Exercise, op: Op, report: Report, seed: int) -> Report:

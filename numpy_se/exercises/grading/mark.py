@@ -95,11 +95,12 @@ def _nothing(exercise: Exercise, own: HandIn) -> str:
 
 
 def _is_known(report: Report) -> bool:
-    """Tell whether y is wrong in a way that is known: then it is no easier function.
+    """Tell whether y is wrong in a way that is known, and depends on all that it should.
 
     Only then do gradients count that fit it. Those of ``y = x`` are no work.
     """
-    return any(cause["gradients"] == ["y"] for cause in report["causes"])
+    named = any(cause["gradients"] == ["y"] for cause in report["causes"])
+    return named and not report["idle"]
 
 
 def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float]) -> list[str]:
@@ -113,7 +114,8 @@ def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float
         notes.append(f"look: y is another function, and {listed(fits)} fit it (up to {most:g})")
     if unclear := [part for part in weights if found[part] == screen.UNDECIDED]:
         notes.append(f"look: {listed(unclear)} could not be decided")
-    return notes + [one["text"] for one in report["findings"] if one["kind"] == "raises"]
+    told = [one for one in report["findings"] if one["kind"] not in PROMISES]
+    return notes + [one["text"] for one in told if one["subject"] == "backward"]
 
 
 def _feedback(exercise: Exercise, points: float, of: float, told: Sequence[list[str]]) -> str:
