@@ -126,11 +126,14 @@ def test_a_free_exercise_takes_any_curve() -> None:
 
 def test_chapters_name_exercises_that_exist() -> None:
     chapters = sorted((Path(__file__).parent.parent / "tutorials").glob("[0-9]*.py"))
-    last = [chapter.read_text(encoding="utf-8").rstrip().split("\n")[-1] for chapter in chapters]
-    named = [line for line in last if line.startswith("# Now exercise")]
     numbers: set[int] = set()
-    for first, _, end in re.findall(r"(\d+)( to (\d+))?", " ".join(named)):
-        numbers |= set(range(int(first), int(end or first) + 1))
+    for chapter in chapters:
+        text = chapter.read_text(encoding="utf-8")
+        _, questions, _ = re.split(r"^# (?:Questions|Answers)\n# -+\n", text, flags=re.MULTILINE)
+        last = questions.rstrip("#\n").split("\n")[-1]
+        assert ("# Now exercise" in text) == last.startswith("# Now exercise")
+        for first, _, end in re.findall(r"(\d+)( to (\d+))?", last) if "# Now" in last else ():
+            numbers |= set(range(int(first), int(end or first) + 1))
     assert numbers == {exercise.number for exercise in all_exercises()}
 
 
