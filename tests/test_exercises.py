@@ -32,6 +32,9 @@ MISTAKES = [
     for mistake in exercise.mistakes
 ][::STEP]
 
+PLAN = (Path(__file__).parent.parent / "tutorials" / "teaching.md").read_text(encoding="utf-8")
+PLAN_MISTAKES = re.findall(r"^\| (\d+) \| `(.+)` \| (.+) \| (.+) \|$", PLAN, flags=re.MULTILINE)
+
 
 # The ladder.
 
@@ -125,12 +128,40 @@ def test_a_free_exercise_takes_any_curve() -> None:
 
 def test_chapters_name_exercises_that_exist() -> None:
     chapters = sorted((Path(__file__).parent.parent / "tutorials").glob("[0-9]*.py"))
-    last = [chapter.read_text(encoding="utf-8").rstrip().split("\n")[-1] for chapter in chapters]
-    named = [line for line in last if line.startswith("# Now exercise")]
     numbers: set[int] = set()
-    for first, _, end in re.findall(r"(\d+)( to (\d+))?", " ".join(named)):
-        numbers |= set(range(int(first), int(end or first) + 1))
+    for chapter in chapters:
+        text = chapter.read_text(encoding="utf-8")
+        _, questions, _ = re.split(r"^# (?:Questions|Answers)\n# -+\n", text, flags=re.MULTILINE)
+        last = questions.rstrip("#\n").split("\n")[-1]
+        assert ("# Now exercise" in text) == last.startswith("# Now exercise")
+        for first, _, end in re.findall(r"(\d+)( to (\d+))?", last) if "# Now" in last else ():
+            numbers |= set(range(int(first), int(end or first) + 1))
     assert numbers == {exercise.number for exercise in all_exercises()}
+
+
+def test_the_minutes_of_the_plan_are_those_of_its_exercises() -> None:
+    rows = re.findall(r"^\| .* \| ([\d, ]+) \| (\d+) \|$", PLAN, flags=re.MULTILINE)
+    plan = {numbers: [find(number) for number in numbers.split(", ")] for numbers, _ in rows}
+    assert {one for homework in plan.values() for one in homework} == {*all_exercises()}
+    for numbers, minutes in rows:
+        assert sum(exercise.minutes for exercise in plan[numbers]) == int(minutes)
+
+
+def test_the_plan_names_mistakes_with_their_questions() -> None:
+    for number, code, _, question in PLAN_MISTAKES:
+        known = {(one.id, " ".join(one.hint.split())) for one in find(number).mistakes}
+        assert (code, question) in known
+
+
+@pytest.mark.parametrize(("number", "code", "words", "question"), PLAN_MISTAKES[:: 4 * EACH])
+def test_the_plan_says_what_the_report_says(
+    number: str, code: str, words: str, question: str
+) -> None:
+    exercise = find(number)
+    mistake = next(one for one in exercise.mistakes if one.hint == question and one.id == code)
+    report = judging.report_of(exercise, mistake)
+    told = screen.told(report, screen.marks(exercise, report, set()))
+    assert words in " ".join(line.strip() for line in told)
 
 
 # The check of an answer.

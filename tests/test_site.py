@@ -1,5 +1,6 @@
 """The site and the table of contents of the course. To build the site takes too long for a test."""
 
+import ast
 import re
 import runpy
 import sys
@@ -26,6 +27,17 @@ def test_a_chapter_is_in_the_table_with_a_picture(chapter: Path) -> None:
 def test_the_chapters_stand_in_order() -> None:
     numbers = [int(number) for number in re.findall(r"\((\d\d)_\w+\.py\)", README)]
     assert numbers == list(range(1, len(CHAPTERS) + 1))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_begins_with_goals_and_ends_with_answers(chapter: Path) -> None:
+    text = chapter.read_text(encoding="utf-8")
+    need, goals = (ast.get_docstring(ast.parse(text)) or "").split("After this chapter you can")
+    assert "\n\nYou need: " in need
+    assert 2 <= len(re.findall(r"^- [a-z]", goals, flags=re.MULTILINE)) <= 4
+    _, *parts = re.split(r"^# (?:Questions|Answers)\n# -+\n", text, flags=re.MULTILINE)
+    asked, answered = (re.findall(r"^# (\d+)\. ", part, flags=re.MULTILINE) for part in parts)
+    assert asked == answered == [str(number) for number in range(1, len(asked) + 1)]
 
 
 @pytest.mark.parametrize("file", ["conf.py", "hooks.py", "build.py"])

@@ -9,9 +9,15 @@ pixels?
 SE stands for Squeeze-and-Excitation (Hu et al., arXiv 1709.01507, *the paper* in this course). Some
 chapters test sentences of a short web summary of that paper, *the summary*.
 
-You need: sums with indices, and the chain rule. You get: the gradient of a mean, written as a sum,
-then as one line of NumPy, then checked by hand. (``course`` only sets the look of the figures and
+You need: sums with indices, and the chain rule. (``course`` only sets the look of the figures and
 saves them.)
+
+After this chapter you can
+
+- derive the gradient of a mean, from its formula with indices;
+- write it as one line of NumPy;
+- measure one of its entries with a finite difference, and compare;
+- tell what the squeeze keeps of a map, and what it forgets.
 """
 
 import matplotlib.pyplot as plt
@@ -164,6 +170,8 @@ show(figure, "01_squeeze")
 # 3. Why did we not test the formula with ``dz = np.ones((N, C))``?
 # 4. The sum over all pixels of ``dx`` is something simple. What?
 #
+# Now exercises 1 to 4, 8 and 9: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -175,5 +183,3 @@ show(figure, "01_squeeze")
 # 3. With ones, mistakes hide: a gradient that mixes up the channels or the samples gives the same
 #    numbers. Random numbers of both signs show it.
 # 4. It is ``dz``: HW pixels with the share 1/(HW) each. The mean hands on what it gets.
-#
-# Now exercises 1 to 4, 8 and 9: ``python -m numpy_se.exercises``.

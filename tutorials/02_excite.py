@@ -6,9 +6,15 @@ The squeeze leaves one number for each channel. A small network turns these C nu
 between 0 and 1. Why this network: two layers with few hidden units between them, a ReLU, and a
 sigmoid at the end?
 
-You need: matrix products and the chain rule; chapter 1. You get: the gradients of a linear layer,
-of ReLU and of the sigmoid; a reason, with a number, for the sigmoid and for the bottleneck; and
-what to do when all gates are 0.5.
+You need: matrix products and the chain rule; chapter 1.
+
+After this chapter you can
+
+- derive the gradients of a linear layer, of ReLU and of the sigmoid, and write those of the whole
+  network in four lines;
+- tell, with a number, how softmax gates differ from sigmoid gates;
+- count how many weights the bottleneck saves;
+- find out whether a block whose gates are all 0.5 is dead.
 """
 
 import matplotlib.pyplot as plt
@@ -390,6 +396,8 @@ for name, weights in cases.items():
 # 4. A gate is 0.999. How large is the slope of its sigmoid, and what does that mean for learning?
 # 5. Why does ``dw2`` need ``a``, the input of the layer, and not its output?
 #
+# Now exercises 5 to 7, 15 and 16: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -403,5 +411,3 @@ for name, weights in cases.items():
 #    0.5, and it hardly learns any more.
 # 5. The derivative of a product with respect to one factor is the other factor. The weight stands
 #    beside ``a``.
-#
-# Now exercises 5 to 7, 15 and 16: ``python -m numpy_se.exercises``.

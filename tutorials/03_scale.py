@@ -5,8 +5,13 @@ r"""
 The last step of the block multiplies every channel by its gate: ``y = x * s``. In the block, the
 gate was computed from the same ``x``. What happens to ``y`` when a single pixel of ``x`` changes?
 
-You need: the product rule; chapters 1 and 2. You get: the gradient of a product, what broadcasting
-does to a gradient, and the two paths by which a pixel acts, with numbers.
+You need: the product rule; chapters 1 and 2.
+
+After this chapter you can
+
+- derive the gradients of a product of maps and gates;
+- tell over which axes a gradient must be summed, when broadcasting has repeated its variable;
+- measure the two paths by which a pixel acts, one at a time.
 """
 
 import matplotlib.pyplot as plt
@@ -220,6 +225,8 @@ for name, dy in {"ones": np.ones(x.shape), "random": rng.standard_normal(x.shape
 # 4. A bias b of shape (C,) is added to x of shape (N, C, H, W). What is ``db``?
 # 5. Why does the product x*s not give a term x'·s' to the gradient?
 #
+# Now exercises 10 and 17: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -232,5 +239,3 @@ for name, dy in {"ones": np.ones(x.shape), "random": rng.standard_normal(x.shape
 # 4. ``dy.sum(axis=(0, 2, 3))``: b is repeated along N, H and W.
 # 5. A change of size e moves both factors by a multiple of e, so x'·s' is a multiple of e². It
 #    vanishes when e is small. For a large step it is there: the paths then do not add up exactly.
-#
-# Now exercises 10 and 17: ``python -m numpy_se.exercises``.

@@ -7,9 +7,14 @@ gradient of ``x`` has two terms. Two of the five hand-written blocks of chapter 
 them, and a net with this mistake trains (below). How large is the missing term, and why does nobody
 notice?
 
-You need: chapters 1 to 3, and the rank of a matrix (how many of its rows are independent). You get:
-the whole gradient of the block, term by term; the size of each term; our block beside seven lines
-of Keras; and a picture of how the channels depend on each other.
+You need: chapters 1 to 3, and the rank of a matrix (how many of its rows are independent).
+
+After this chapter you can
+
+- derive the gradient of the block as a sum of two terms, and write it in NumPy;
+- tell for which ``dy`` the second term is large, and for which it is small;
+- tell from the list of right and wrong gradients that this term was forgotten;
+- measure how much a gate depends on the other channels.
 """
 
 import os
@@ -507,6 +512,8 @@ show(figure, "04_block_jacobian")
 # 4. You test your ``dx`` with a tolerance of 5 % on random maps of 14 x 14 pixels. Do you find the
 #    mistake? Which two changes of the test would show it?
 #
+# Now exercises 11, 14 and 18: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -517,5 +524,3 @@ show(figure, "04_block_jacobian")
 #    included, and hits all that is below it.
 # 4. No: the error is about 3 %. Take smaller maps, or a ``dy`` that is the same for all pixels of a
 #    channel. Better still, lower the tolerance: in float64, differences agree to seven digits.
-#
-# Now exercises 11, 14 and 18: ``python -m numpy_se.exercises``.

@@ -6,8 +6,14 @@ A gradient that was derived by hand can be wrong, and the net may train with it 
 measure slopes, and compare. How close do formula and measurement have to be, and what does such a
 comparison overlook?
 
-You need: the SE block and its gradient (chapter 4). You get: the best step of a difference, and the
-reason for it; what is legal at a kink; what a quick check misses; a checker that names mistakes.
+You need: the SE block and its gradient (chapter 4).
+
+After this chapter you can
+
+- derive the best step of a central difference, and the error that is left;
+- tell which gradients are legal at a kink, for a ReLU and for a maximum;
+- tell which mistakes a check overlooks that has a loose tolerance, or tries one size only;
+- find a mistake in a backward pass with ``gradcheck``, and read what its report says.
 """
 
 from time import perf_counter
@@ -452,6 +458,8 @@ for mistake in list(found)[:1] if QUICK else found:
 # 3. Two pixels tie for the maximum. Somebody gives them the shares 2 and -1, which sum to 1. Legal?
 # 4. ``gradcheck`` says "ok". What is proved?
 #
+# Now exercise 19: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -466,5 +474,3 @@ for mistake in list(found)[:1] if QUICK else found:
 # 4. That the gradients fit at the sizes and values that were tried, up to the error that the report
 #    states. It said "ok" to ``length``, too. So try several sizes, large values, ties, and zeros.
 #    Measuring many points makes a mistake unlikely; only the derivation proves the formula.
-#
-# Now exercise 19: ``python -m numpy_se.exercises``.

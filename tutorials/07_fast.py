@@ -6,8 +6,14 @@ Forward and backward, an SE block does some six additions and products with each
 map. That is very little, and still the block takes time. Where does it go, and how fast can a block
 be at best?
 
-You need: chapter 4. You get: the block in loops, in NumPy, and in fewer moves of data; a limit for
-all of them; and a way to measure that can be trusted.
+You need: chapter 4.
+
+After this chapter you can
+
+- write the block in loops, and compare it with NumPy before you time it;
+- count the moves of data of a block, and tell how fast it can be at best;
+- measure the time of several programs so that a slow spell of the machine hits all of them;
+- find the steps in which the time goes, and name ways to save some of it.
 """
 
 import time

@@ -5,9 +5,14 @@ r"""
 A small net reads handwritten digits. Does it make fewer mistakes with SE blocks than without them?
 And fewer than another net without SE blocks that has as many parameters?
 
-You need: the SE block (chapter 4) and its cost (chapter 6), a mean and a standard deviation. You
-get: learning curves with confidence intervals, a comparison at the same size, a rule that is fixed
-before the result is known, and a way to run many trainings that can be stopped at any time.
+You need: the SE block (chapter 4) and its cost (chapter 6), a mean and a standard deviation.
+
+After this chapter you can
+
+- build a net without SE that has about as many parameters as the one with SE;
+- compute a confidence interval of a difference, seed by seed;
+- write down a rule before the runs, and judge a claim by it;
+- run many trainings that can be stopped at any time.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -251,6 +256,8 @@ show(figure, "08_mnist")
 # 4. Somebody trains each net with 20 seeds and compares the best run of each. What is wrong?
 # 5. Set ``IMAGES`` to 60,000, with the full MNIST at hand. What changes, and what does it cost?
 #
+# Now exercises 12 and 13: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -265,5 +272,3 @@ show(figure, "08_mnist")
 #    the net whose runs differ more. And it was chosen by the test error.
 # 5. A run takes 15 times as long. All the errors fall, and so does the tenth that we ask for. The
 #    nets may also come closer together: what an SE block adds, more data can add as well.
-#
-# Now exercises 12 and 13: ``python -m numpy_se.exercises``.

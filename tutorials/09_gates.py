@@ -5,9 +5,14 @@ r"""
 Each SE block gives each picture its own gates. What do the gates of a trained net tell apart, at
 which depth, and does the net need them to?
 
-You need: the SE block (chapter 4), the net and the intervals of chapter 8. You get: the gates of
-five trained nets as pictures and numbers, and experiments in which we take the gates away and count
-what is lost.
+You need: the SE block (chapter 4), the net and the intervals of chapter 8.
+
+After this chapter you can
+
+- measure how far apart the gates of the classes lie, beside controls that tell what is chance;
+- measure what the averages of a block tell about the digit;
+- replace the gates of a trained net, and count what is lost;
+- tell gates that differ between images from gates that the net needs.
 """
 
 import matplotlib.pyplot as plt

@@ -7,8 +7,14 @@ gate, the stages that have a block, its place beside the shortcut. Each change i
 with the errors of one net on ImageNet. Do the same changes matter on handwritten digits, and how
 would we know that a difference is more than chance?
 
-You need: the SE block (chapter 4), and the intervals of chapter 8. You get: each variation in a
-line of code, many short runs on all cores, and differences with intervals that say what is decided.
+You need: the SE block (chapter 4), and the intervals of chapter 8.
+
+After this chapter you can
+
+- build a variation of the block, and check its gradients before it is trained;
+- compute the interval of a paired difference, and tell whether it is decided;
+- estimate how many seeds it takes to see a difference of a given size;
+- find blocks that are stuck, and tell why they are.
 """
 
 import sys
@@ -447,6 +453,8 @@ for name, runs in studies.items():
 #    the residual block, and what is different with sigmoid gates?
 # 4. With the ReLU gate, what would a bias b2 = 1 at the start change?
 #
+# Now exercises 20 to 24: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -461,5 +469,3 @@ for name, runs in studies.items():
 #    Sigmoid gates are positive and begin around 0.5, so about half of F passes from the first step.
 # 4. The gates would begin around 1. So most channels would begin open, and most rows of w2 would
 #    get a gradient. The paper has no biases in these tables, so we have none either.
-#
-# Now exercises 20 to 24: ``python -m numpy_se.exercises``.

@@ -7,8 +7,14 @@ maps matter depends on a small sign somewhere in the image. What does a net with
 it, image by image, and how far does one without them come?
 
 You need: the SE block (chapter 4), the tiny net and the intervals (chapter 8), the gates (chapter
-9). You get: gates that open and close with the sign, and a comparison with nets of the same size
-and of three times the size.
+9).
+
+After this chapter you can
+
+- tell why this task is hard for a net that only adds;
+- show that the gates follow a sign, and that the answers follow the gates;
+- measure what is lost when the gates are frozen, by sign and in all;
+- compare a net with others of the same size and with a larger one, by a rule that is fixed before.
 """
 
 import matplotlib.pyplot as plt
@@ -304,6 +310,8 @@ for name, values in errors.items():
 #    expect 10 % right by chance. Which images are these?
 # 4. Could a single SE block do? Where would you put it?
 #
+# Now exercise 25: ``python -m numpy_se.exercises``.
+#
 # Answers
 # -------
 #
@@ -314,5 +322,3 @@ for name, values in errors.items():
 # 3. Those with two digits of the same class. There the answer does not depend on the sign.
 # 4. Behind the first convolution: there the digits are not mixed yet, and there are filters that
 #    see the stripes. Try it: ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``.
-#
-# Now exercise 25: ``python -m numpy_se.exercises``.
