@@ -468,8 +468,8 @@ for mistake in list(found)[:1] if QUICK else found:
 #    than a central difference has.
 # 2. It depends on the size of the gradient beside the weight. On the first arrays of this chapter,
 #    ``dx`` is wrong by about half a percent and passes; ``dw1`` is wrong by about two and fails.
-#    On arrays of the shape (4, 64, 14, 14), ``dw1`` is wrong by more than ten percent. With a
-#    ``dy`` that is a hundred times smaller, all of them pass.
+#    On arrays of the shape (4, 64, 14, 14) with R = 16, ``dw1`` is wrong by more than ten percent.
+#    With a ``dy`` that is a hundred times smaller, all of them pass.
 # 3. No. The shares have to lie between the slopes of the two sides, 0 and 1, each for itself.
 # 4. That the gradients fit at the sizes and values that were tried, up to the error that the report
 #    states. It said "ok" to ``length``, too. So try several sizes, large values, ties, and zeros.

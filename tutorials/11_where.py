@@ -321,4 +321,5 @@ for name, values in errors.items():
 #    choose.
 # 3. Those with two digits of the same class. There the answer does not depend on the sign.
 # 4. Behind the first convolution: there the digits are not mixed yet, and there are filters that
-#    see the stripes. Try it: ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``.
+#    see the stripes. Try it: ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``, with
+#    ``SqueezeExcite`` from ``numpy_se.nets``.

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy_se.checker.words import plural
 from numpy_se.exercises import screen
 from numpy_se.exercises.desk import Desk
-from numpy_se.exercises.exercise import all_exercises, read_exercises
+from numpy_se.exercises.exercise import all_exercises, find, read_exercises
 from numpy_se.exercises.folder import is_begun, start
 from numpy_se.exercises.screen import COMMAND
 
@@ -47,9 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(options: argparse.Namespace) -> int:
     folder = Path(options.folder)
-    exercises = read_exercises(Path(options.exercises)) if options.exercises else all_exercises()
+    own = read_exercises(Path(options.exercises)) if options.exercises else ()
+    exercises = [find(name, own) for name in options.exercise] or own or all_exercises()
     count = start(folder, exercises, options.variant)
-    print(f"{count} exercises are in {folder}. Go there, open the first file, and check it with")
+    print(
+        f"{plural(count, 'exercise')} written to {folder}. Go there, open a file, and check it with"
+    )
     print(f"  {COMMAND}")
     return 0
 
@@ -114,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     begin = commands.add_parser("start", help="write the tasks, and what to begin with")
     begin.add_argument("folder")
     begin.add_argument("--exercises", metavar="FOLDER", help="those of this folder")
+    begin.add_argument("--exercise", nargs="+", default=[], help="only these: numbers or names")
     begin.add_argument("--variant", metavar="ID", help="the variants of the student with this id")
     begin.set_defaults(run=_start)
     rows: list[tuple[str, Any, Any, str]] = [

@@ -84,7 +84,7 @@ class Desk:
         """Write the file of an exercise again."""
         exercise = find(which)
         kept = folder.reset(exercise, self.place)
-        self.progress.pop(exercise.name, None)
+        self.progress[exercise.name] = Progress(seen=self._of(exercise).seen)
         self._save()
         print(f"{exercise.file} is as at the start" + (f"; yours is in {kept}" if kept else ""))
         return True

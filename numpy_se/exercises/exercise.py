@@ -14,6 +14,7 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
     STUB         what the student begins with, or mistakes in the solution to begin with; else, it
                  is made from the first line of the solution
     IN_STEPS     true where only the first wrong gradient is told
+    GIVEN        what is not the student's own, such as ("y",), and brings no points
     FREE         true where y is the student's own, and is compared with nothing
     VARIANTS     at the end: choices, by what they are about; each is a tuple of edits (old, new) of
                  what stands above, none for the file as it is. A student gets one choice of each
@@ -111,6 +112,12 @@ class Exercise:
     @property
     def in_steps(self) -> bool:
         return bool(getattr(self.module, "IN_STEPS", False))
+
+    @property
+    def parts(self) -> list[str]:
+        """What is marked: y and the gradients, as far as they are the student's own."""
+        given = {*getattr(self.module, "GIVEN", ()), *(["y"] if self.free else [])}
+        return [part for part in ("y", *self.gradients) if part not in given]
 
     @property
     def free(self) -> bool:

@@ -43,6 +43,8 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
             report |= {"verdict": "wrong", "findings": [*broken, *report["findings"]]}
         if not (other or exercise.free):
             report = _with_the_rest(exercise, op, report, seed)
+    if exercise.maker:
+        report["reproduce"] = ""  # a student cannot call what is made of the answer
     if other is None:
         return {**report, "kind": "checked"}
     y = other.finding

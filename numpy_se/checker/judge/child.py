@@ -171,9 +171,9 @@ class _Loaded:
         """The outputs alone, where an argument takes the values of the last array."""
         *args, moves = values
         for moved in moves:
-            args[place] = np.array(moved)
-            try:
-                y = self.op(*args)[0]
+            args[place] = moved
+            try:  # it may change its arguments
+                y = self.op(*(a.copy() if isinstance(a, np.ndarray) else a for a in args))[0]
             except Exception:
                 yield None
             else:

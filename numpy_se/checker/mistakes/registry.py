@@ -299,14 +299,14 @@ def recognise(pairs: Sequence[tuple[tuple[Any, ...], Array]]) -> list[Known]:
     """Find the known operations that give each ``y`` for its arguments: pairs of ``args, y``.
 
     There is more than one where somebody has registered mistakes of an operation of their own that
-    computes what another one does.
+    computes what another one does. Theirs comes first.
     """
     listed = {plain(candidate.op)[0] for candidate in KNOWN}
     others = [Known(op) for op in BACKWARD if op not in listed]  # with a mistake, and no ``known``
     with np.errstate(all="ignore"):
         return [
             candidate
-            for candidate in (*KNOWN, *others)
+            for candidate in (*others, *KNOWN)
             if candidate.fits(pairs[0][0]) and all(_gives(candidate, *pair) for pair in pairs)
         ]
 

@@ -31,14 +31,9 @@ class Points:
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, exercise: Exercise) -> dict[str, float]:
-        """The points of y, if it is judged, and of each gradient."""
+        """The points of each part."""
         own = self.weights.get(exercise.name, {})
-        return {part: float(own.get(part, 1)) for part in parts(exercise)}
-
-
-def parts(exercise: Exercise) -> list[str]:
-    """What is marked in an exercise."""
-    return exercise.gradients if exercise.free else ["y", *exercise.gradients]
+        return {part: float(own.get(part, 1)) for part in exercise.parts}
 
 
 def read_points(path: Path | None, exercises: Collection[Exercise]) -> Points:
@@ -63,8 +58,8 @@ def read_points(path: Path | None, exercises: Collection[Exercise]) -> Points:
             raise ValueError(f"{path}: {name} is {value!r}; it wants [{name}] and the parts below")
         else:
             for part, points in value.items():
-                if part not in parts(known[name]):
-                    wanted = listed(parts(known[name]), "or")
+                if part not in known[name].parts:
+                    wanted = listed(known[name].parts, "or")
                     raise ValueError(f"{path}: {name} has no part {part!r}; it wants {wanted}")
                 _positive(path, f"{name}.{part}", points)
             weights[name] = dict(value)

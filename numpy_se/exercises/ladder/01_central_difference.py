@@ -22,6 +22,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 15
 SHAPES = {"x": "N D"}
+GIVEN = ("y",)
 HINTS = (
     "When you have nudged one entry, and go to the next: where is the first one?",
     "dx[i,j] = (f(x + h e) - f(x - h e)) / (2 h)\n"

@@ -14,6 +14,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 20
 SHAPES = {"a": "N D", "p": "N D", "w": "D", "x": "N D", "s": "N D"}
+GIVEN = ("y",)
 IN_STEPS = True
 HINTS = (
     "For each gradient, ask two things: is each use of the argument there? And is\n"

@@ -20,6 +20,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 25
 SHAPES = {"u": "N C", "a": "N R", "w2": "C R", "h": "N R", "z": "N C", "w1": "R C"}
+GIVEN = ("y",)
 IN_STEPS = True
 HINTS = (
     "Each step is an exercise that you have solved: which one is du? Which is dh?",

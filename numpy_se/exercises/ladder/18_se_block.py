@@ -173,7 +173,10 @@ VARIANTS = {
         (),
         (
             ("w2 (C, R)  ->", "w2 (C, R), b2 (C,)  ->"),
-            ("Give dx, dw1\nand dw2 for", "b2 is added\nto u. Give dx, dw1, dw2 and db2 for"),
+            (
+                "Give dx, dw1\nand dw2 for dy. All",
+                "b2 is added\nto u. Give dx, dw1, dw2 and db2 for dy.\nAll",
+            ),
             ('"w2": "C R"}', '"w2": "C R", "b2": "C"}'),
             ("se_block(x, w1, w2)", "se_block(x, w1, w2, b2)"),
             ("a @ w2.T", "a @ w2.T + b2"),

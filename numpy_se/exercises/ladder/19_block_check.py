@@ -21,6 +21,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 40
 SHAPES = {"x": (11,)}
+GIVEN = ("dx",)
 HINTS = (
     "Which dy makes two wrong gradients differ: all ones, or random numbers? And\n"
     "how much may two right numbers differ?",
