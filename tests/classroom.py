@@ -1,7 +1,10 @@
 """A class of hand-ins of the SE block: right in many styles, wrong, forged, and broken.
 
-``python tests/classroom.py --count 200`` makes such a class, grades it twice, and tells whether
-the tables are equal and nobody got points for nothing.
+    python tests/classroom.py --count 200     makes such a class, and grades it twice
+    python tests/classroom.py --bank          grades the wrong backwards of the bank, as answers
+
+The first tells whether the tables are equal and nobody got points for nothing, the second whether a
+wrong backward got all points. The exit status is 1 where that is not so.
 """
 
 from __future__ import annotations
@@ -14,10 +17,18 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from numpy_se.exercises.exercise import find
+from mutants import whole_bank
+
+from numpy_se.checker.shapes import argument_names, parse_shapes
+from numpy_se.exercises import screen
+from numpy_se.exercises.exercise import Exercise, find
 from numpy_se.exercises.grading import command
+from numpy_se.exercises.grading.mark import worth_of
+from numpy_se.exercises.grading.points import Points
+from numpy_se.exercises.judging import PROMISES, judge
 
 HEAD = "import numpy as np\n\n\n"
 SE = find("se_block")
@@ -198,11 +209,58 @@ def _notebook(folder: Path, name: str, text: str | bytes) -> None:
     (folder / f"{name}.ipynb").write_text(json.dumps(stored))
 
 
+EXERCISE = '''"""An operation of the bank."""
+
+from functools import partial
+
+import numpy_se
+
+MINUTES, HINTS, MISTAKES = 5, (), ()
+SHAPES = {shapes}
+right = partial(numpy_se.{of}, **{options})
+
+
+def {of}(*args):
+    return right(*args)
+'''
+
+
+def share(number: int) -> tuple[str, float]:
+    """The share of all points that a mutant of the bank gets, as an answer."""
+    mutant = whole_bank()[number]
+    terms = parse_shapes(mutant.shapes, argument_names(mutant.op))
+    shapes = {name: ["int", *axes] if kind == "int" else [*axes] for name, kind, axes in terms}
+    source = EXERCISE.format(shapes=shapes, of=mutant.of, options=mutant.options)
+    exercise = Exercise(Path(f"0_{mutant.of}.py"), source)
+    report = judge(exercise, mutant.op)
+    weights = Points().of(exercise)
+    worth = worth_of(report, screen.marks(exercise, report, set()), weights)
+    broken = any(one["kind"] in PROMISES for one in report["findings"])
+    return mutant.title, (sum(worth.values()) - broken) / sum(weights.values())
+
+
+def grade_bank(jobs: int) -> int:
+    """Grade all wrong backwards of the bank; give the number of those with all points."""
+    numbers = [k for k, mutant in enumerate(whole_bank()) if not mutant.legal]
+    with ProcessPoolExecutor(jobs) as pool:
+        shares = list(pool.map(share, numbers))
+    whole = [title for title, own in shares if own >= 1]
+    print(f"{len(shares)} wrong backwards: {len(whole)} with all points {whole}")
+    for title, own in shares:
+        print(f"{own:6.0%}  {title}")
+    return len(whole)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--bank", action="store_true")
     options = parser.parse_args()
+    if options.bank:
+        return int(grade_bank(options.jobs) > 0)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "handed_in")
         fill(folder, options.count)

@@ -62,8 +62,7 @@ def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mar
     notes = [*own.notes, *_notes(report, found, weights)]
     if others:
         notes.append(f"taken from {path.name}; also in {listed(one.name for one in others)}")
-    counted = {screen.RIGHT, screen.OWN} | ({screen.FITS} if _is_known(report) else set())
-    worth = {part: weight * (found[part] in counted) for part, weight in weights.items()}
+    worth = worth_of(report, found, weights)
     total = sum(worth.values())
     broken = [one["text"] for one in report["findings"] if one["kind"] in PROMISES]
     off = min(total, points.deduction) if broken else 0.0
@@ -86,6 +85,14 @@ def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mar
         "; ".join(notes),
         _feedback(exercise, total - off, most, told),
     )
+
+
+def worth_of(
+    report: Report, found: Mapping[str, str], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """The points of each part, before anything is taken off."""
+    counted = {screen.RIGHT, screen.OWN} | ({screen.FITS} if _is_known(report) else set())
+    return {part: weight * (found[part] in counted) for part, weight in weights.items()}
 
 
 def _nothing(exercise: Exercise, own: HandIn) -> str:

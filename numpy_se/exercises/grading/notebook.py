@@ -10,7 +10,7 @@ from numpy_se.checker.words import in_short
 
 MAGIC = ("%", "!", "?")
 KEPT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-INSTALL = "notebooks are read with nbformat: python -m pip install nbformat"
+INSTALL = "notebooks are read with nbformat: pip install nbformat"
 
 
 class NotebookError(ValueError):
