@@ -1,4 +1,4 @@
-"""Layers with statistics and the whole SE-ResNet beside the same in PyTorch, in float64."""
+"""Layers with statistics, nets and a whole run beside the same in PyTorch, in float64."""
 
 from typing import Any
 
@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 import numpy_se as se
-from numpy_se.nets import BatchNorm, Conv2d, Sequential, se_resnet
+from numpy_se.nets import BatchNorm, Conv2d, Sequential, se_resnet, tiny_net
+from numpy_se.optim import SGD, Adam, one_cycle
 
 torch = pytest.importorskip("torch")
 from se_resnet_torch import F, se_resnet_torch  # noqa: E402
+
+torch.set_num_threads(1)  # these nets are small, and other tests run beside
 
 NAMES = {
     "conv.w": "conv.weight",
@@ -93,6 +96,64 @@ def test_a_whole_se_resnet(depth: int, ratio: Any, place: Any, training: bool) -
     assert set(after) == set(net.statistics if training else ())
     for name, value in after.items():
         close(value, tensors[name])
+
+
+def tiny_net_torch(p: Any, x: Any) -> Any:
+    """The tiny net in plain PyTorch, with the parameters of ours."""
+    for k in "123":
+        x = F.relu(F.conv2d(x, p[f"conv{k}.w"], p[f"conv{k}.b"], padding=1))
+        z = x.mean((2, 3))
+        s = torch.sigmoid(F.relu(z @ p[f"se{k}.w1"].T) @ p[f"se{k}.w2"].T)
+        x = F.max_pool2d(x * s[:, :, None, None], 2)
+    return F.linear(x.flatten(1), p["classify.w"], p["classify.b"])
+
+
+RULES = {
+    "SGD": (
+        SGD(weight_decay=1e-3),
+        lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
+        0.05,
+    ),
+    "AdamW": (
+        Adam(weight_decay=1e-2),
+        lambda groups: torch.optim.AdamW(groups, lr=1.0),
+        0.003,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_whole_run_is_that_of_pytorch(name: str) -> None:
+    """150 steps: same first weights, batches and learning rates, another implementation."""
+    rule, make, peak = RULES[name]
+    rng = np.random.default_rng(0)
+    net = tiny_net(4, 3, (1, 16, 12))
+    params = net.init(rng, np.float64)
+    tensors = {key: torch.tensor(a, requires_grad=True) for key, a in params.items()}
+    groups = [
+        {"params": [t for t in tensors.values() if t.ndim > 1], "weight_decay": rule.weight_decay},
+        {"params": [t for t in tensors.values() if t.ndim == 1], "weight_decay": 0.0},
+    ]
+    theirs, state = make(groups), rule.init(params)
+    x, labels = rng.standard_normal((120, 1, 16, 12)), rng.integers(0, 3, 120)
+    for step in range(150):
+        batch, lr = rng.integers(0, 120, 12), one_cycle(step, 150, peak)
+        y, backward = net(params, x[batch])
+        loss, backward_loss = se.softmax_cross_entropy(y, labels[batch])
+        _, grads = backward(backward_loss(1.0))
+        params, state = rule.step(params, grads, state, lr)
+
+        want = F.cross_entropy(
+            tiny_net_torch(tensors, torch.tensor(x[batch])), torch.tensor(labels[batch])
+        )
+        theirs.zero_grad()
+        want.backward()
+        for group in theirs.param_groups:
+            group["lr"] = lr
+        theirs.step()
+        assert loss == pytest.approx(want.item(), rel=1e-10, abs=1e-12)
+    for key, param in params.items():
+        close(param, tensors[key])
 
 
 def close(ours: Any, theirs: Any) -> None:
