@@ -11,12 +11,11 @@ dx = 3
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import tomllib
 
 from numpy_se.checker.words import listed
 from numpy_se.exercises.exercise import Exercise
