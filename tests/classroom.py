@@ -217,7 +217,7 @@ import numpy_se
 
 MINUTES, HINTS, MISTAKES = 5, (), ()
 SHAPES = {shapes}
-right = partial(numpy_se.{of}, **{options})
+right = partial(numpy_se.{of}{options})
 
 
 def {of}(*args):
@@ -230,13 +230,18 @@ def share(number: int) -> tuple[str, float]:
     mutant = whole_bank()[number]
     terms = parse_shapes(mutant.shapes, argument_names(mutant.op))
     shapes = {name: ["int", *axes] if kind == "int" else [*axes] for name, kind, axes in terms}
-    source = EXERCISE.format(shapes=shapes, of=mutant.of, options=mutant.options)
+    options = "".join(f", {name}={_written(value)}" for name, value in mutant.options.items())
+    source = EXERCISE.format(shapes=shapes, of=mutant.of, options=options)
     exercise = Exercise(Path(f"0_{mutant.of}.py"), source)
     report = judge(exercise, mutant.op)
     weights = Points().of(exercise)
     worth = worth_of(report, screen.marks(exercise, report, set()), weights)
     broken = any(one["kind"] in PROMISES for one in report["findings"])
     return mutant.title, (sum(worth.values()) - broken) / sum(weights.values())
+
+
+def _written(option: object) -> str:
+    return f"numpy_se.{option.__name__}" if callable(option) else repr(option)
 
 
 def grade_bank(jobs: int) -> int:

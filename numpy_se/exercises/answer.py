@@ -20,7 +20,7 @@ class Answer:
     """An operation as the answer to an exercise, in any style.
 
     Its arguments have the names of the exercise, whatever the student calls them. Where nothing has
-    to be done to ``dy``, it may be given back as it is.
+    to be done to ``dy``, it may be given back as it is, but no other view of it.
     """
 
     def __init__(self, exercise: Exercise, op: Op) -> None:
@@ -45,12 +45,11 @@ class Answer:
         return y, backward
 
     def shares(self, a: Any, b: Any) -> bool:
-        """Tell whether two arrays share memory, other than that of ``dy``."""
+        """Tell whether two arrays share memory, where neither is ``dy`` as it is."""
         shares = getattr(self.op, "shares", np.shares_memory)
-        of_dy = isinstance(self.upstream, np.ndarray) and any(
-            one is self.upstream or shares(one, self.upstream) for one in (a, b)
-        )
-        return bool(not of_dy and shares(a, b))
+        dy = self.upstream
+        as_it_is = (np.shape(one) == np.shape(dy) and shares(one, dy) for one in (a, b))
+        return bool(shares(a, b)) and not (isinstance(dy, np.ndarray) and any(as_it_is))
 
 
 def op_of_functions(exercise: Exercise, functions: Collection[Any]) -> Op:
