@@ -20,11 +20,12 @@ class Answer:
     """An operation as the answer to an exercise, in any style.
 
     Its arguments have the names of the exercise, whatever the student calls them. Where nothing has
-    to be done to ``dy``, it may be given back as it is, but no other view of it.
+    to be done to ``dy``, it may be given back as it is: once, and no other view of it.
     """
 
     def __init__(self, exercise: Exercise, op: Op) -> None:
-        self.op, self.upstream = op, np.empty(0)
+        self.op = op
+        self.upstream: Any = None
         self.__name__ = exercise.op.__name__
         kind = Parameter.POSITIONAL_OR_KEYWORD
         self.__signature__ = Signature([Parameter(name, kind) for name in exercise.shapes])
@@ -40,16 +41,18 @@ class Answer:
 
         def backward(dy: Any) -> Any:
             self.upstream = dy
-            return own_backward(dy)
+            given = own_backward(dy)
+            if not isinstance(given, tuple | list):
+                return given
+            grads = [dy.view() if g is dy else g for g in given]
+            return grads if isinstance(given, list) else tuple(grads)
 
         return y, backward
 
     def shares(self, a: Any, b: Any) -> bool:
-        """Tell whether two arrays share memory, where neither is ``dy`` as it is."""
-        shares = getattr(self.op, "shares", np.shares_memory)
-        dy = self.upstream
-        as_it_is = (np.shape(one) == np.shape(dy) and shares(one, dy) for one in (a, b))
-        return bool(shares(a, b)) and not (isinstance(dy, np.ndarray) and any(as_it_is))
+        """Tell whether two arrays share memory, unless one is ``dy`` and the other is it, too."""
+        given_back = any(one is self.upstream for one in (a, b)) and np.shape(a) == np.shape(b)
+        return bool(getattr(self.op, "shares", np.shares_memory)(a, b)) and not given_back
 
 
 def op_of_functions(exercise: Exercise, functions: Collection[Any]) -> Op:
