@@ -25,7 +25,7 @@ from mutants import whole_bank
 from numpy_se.checker.shapes import argument_names, parse_shapes
 from numpy_se.exercises import screen
 from numpy_se.exercises.exercise import Exercise, find
-from numpy_se.exercises.grading import command
+from numpy_se.exercises.grading.grade import grade
 from numpy_se.exercises.grading.mark import worth_of
 from numpy_se.exercises.grading.points import Points
 from numpy_se.exercises.judging import PROMISES, judge
@@ -109,7 +109,7 @@ FORGED = {
     "empty": "",
     "other_task": HEAD + find("square").solution,
     "no_python": "Dear teacher, my dog ate it.\n",
-    "null_bytes": RIGHT.encode() + b"\x00",
+    "null_bytes": RIGHT + "\x00",
     "endless": RIGHT + "\nwhile True:\n    pass\n",
     "endless_backward": RIGHT.replace("        ds =", "        while 1: pass\n        ds ="),
     "exits": RIGHT + "\nraise SystemExit(0)\n",
@@ -156,10 +156,10 @@ FORGED = {
 }  # fmt: skip
 
 
-def files(count: int) -> Iterator[tuple[str, str | bytes]]:
+def files(count: int) -> Iterator[tuple[str, str]]:
     """Names and contents of ``count`` hand-ins; the names say what they are."""
     wrong = {m.id: HEAD + m.made_in(SE.solution) for m in SE.mistakes}
-    kinds: list[tuple[str, str | bytes]] = [("forged " + k, text) for k, text in FORGED.items()]
+    kinds = [("forged " + k, text) for k, text in FORGED.items()]
     number = 0
     while len(kinds) < count:
         kinds += [(f"right {k} {number}", text) for k, text in STYLES.items()]
@@ -171,33 +171,29 @@ def files(count: int) -> Iterator[tuple[str, str | bytes]]:
 def fill(folder: Path, count: int) -> None:
     """Write a class: files, and folders, zips and notebooks among them."""
     folder.mkdir(parents=True, exist_ok=True)
-    ways: list[Callable[[Path, str, str | bytes], None]] = [_file, _folder, _zip, _notebook]
+    (folder.parent / "solution.py").write_text(RIGHT)
     for number, (name, text) in enumerate(files(count)):
-        way = _file if isinstance(text, bytes) or name.startswith("forged") else ways[number % 4]
-        way(folder, name, text)
+        WAYS[number % len(WAYS)](folder, name, text)
 
 
-def _file(folder: Path, name: str, text: str | bytes) -> None:
-    data = text if isinstance(text, bytes) else text.encode()
-    (folder / f"{name}.py").write_bytes(data)
+def write_file(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.py").write_text(text)
 
 
-def _folder(folder: Path, name: str, text: str | bytes) -> None:
-    assert isinstance(text, str)
+def write_folder(folder: Path, name: str, text: str) -> None:
     place = folder / name / "work"
     place.mkdir(parents=True)
     (place / SE.file).write_text(text)
     (place / "readme.txt").write_text("hello")
 
 
-def _zip(folder: Path, name: str, text: str | bytes) -> None:
-    assert isinstance(text, str)
+def write_zip(folder: Path, name: str, text: str) -> None:
     with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
         archive.writestr(f"homework/{SE.file}", text)
         archive.writestr("__MACOSX/._18_se_block.py", b"\x00")
 
 
-def _notebook(folder: Path, name: str, text: str | bytes) -> None:
+def write_notebook(folder: Path, name: str, text: str) -> None:
     own = "from numpy_se.exercises import check\ncheck('se_block', se_block)"
     sources = ["%matplotlib inline\nprint(1)", text, "se_block(", own]
     cells = [
@@ -256,6 +252,9 @@ def grade_bank(jobs: int) -> int:
     return len(whole)
 
 
+WAYS: list[Callable[[Path, str, str], None]] = [write_file, write_folder, write_zip, write_notebook]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -272,13 +271,13 @@ def main() -> int:
         runs = []
         for _ in range(2):
             start = time.monotonic()
-            runs.append(command.grade(folder, ["se_block"], jobs=options.jobs))
+            runs.append(grade(folder, [SE], jobs=options.jobs))
             print(f"{len(runs[-1])} hand-ins in {time.monotonic() - start:.0f} s")
     first = runs[0]
     rows = [[(m.id, m.states, m.points, m.causes) for m in marks] for marks in runs]
     forged = [m for m in first if m.id.startswith("forged") and m.points]
-    right = [m for m in first if m.id.startswith("right") and m.points != m.of]
-    wrong = [m for m in first if m.id.startswith("wrong") and m.points == m.of]
+    right = [m for m in first if m.id.startswith("right") and m.points != m.max_points]
+    wrong = [m for m in first if m.id.startswith("wrong") and m.points == m.max_points]
     unnamed = [m for m in first if m.id.startswith("wrong") and m.causes in ((), ("unknown",))]
     print(f"equal tables: {rows[0] == rows[1]}")
     for title, marks in [

@@ -23,17 +23,18 @@ from numpy_se.exercises.mistake import Mistake
 __all__ = ["Mistake", "check"]
 
 
-def check(name: str | int, *functions: Any) -> bool:
+def check(name: str | int, *functions: Any, variant: str | None = None) -> bool:
     """Check functions, or classes, as the answer to an exercise; print what was found.
 
-    What the forward pass raises comes through.
+    ``variant`` is the id of a student who has variants of the exercises. What the forward pass
+    raises comes through.
     """
     from numpy_se.exercises import screen
     from numpy_se.exercises.answer import op_of_functions
     from numpy_se.exercises.exercise import find
     from numpy_se.exercises.judging import judge, recognised
 
-    exercise = find(name)
+    exercise = find(name) if variant is None else find(name).variant(variant)
     report = judge(exercise, op_of_functions(exercise, functions))
     marks = screen.marks(exercise, report, set())
     mistakes = recognised(exercise, screen.causes(report, marks))

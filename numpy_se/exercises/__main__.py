@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy_se.checker.judge.check import MOST_SECONDS
 from numpy_se.checker.words import plural
 from numpy_se.exercises import screen
 from numpy_se.exercises.desk import Desk
-from numpy_se.exercises.exercise import all_exercises, find, read_exercises
+from numpy_se.exercises.exercise import Exercise, all_exercises, find, read_exercises
 from numpy_se.exercises.folder import is_begun, start
 from numpy_se.exercises.screen import COMMAND
 
@@ -35,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(options.run(options))
         if not is_begun(Path()):
             raise ValueError(f"there are no exercises here; write {COMMAND} start my_work")
-        desk = Desk(Path(), options.timeout)
+        desk = Desk(Path(), options.timeout or 60)
         passed = options.run(desk, options.exercise) if "exercise" in options else options.run(desk)
         return 0 if passed else 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -47,51 +48,60 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start(options: argparse.Namespace) -> int:
-    folder = Path(options.folder)
-    own = read_exercises(Path(options.exercises)) if options.exercises else ()
+    folder, own = Path(options.folder), _own_exercises(options)
     exercises = [find(name, own) for name in options.exercise] or own or all_exercises()
     count = start(folder, exercises, options.variant)
-    print(
-        f"{plural(count, 'exercise')} written to {folder}. Go there, open a file, and check it with"
-    )
-    print(f"  {COMMAND}")
+    print(f"{plural(count, 'exercise')} written to {folder}")
+    if not own:
+        print(f"Go there, open a file, and check it with\n  {COMMAND}")
     return 0
 
 
 def _grade(options: argparse.Namespace) -> int:
     """Mark a class, or write what Gradescope runs."""
-    from numpy_se.exercises.grading import command, feedback, gradescope, tables
+    from numpy_se.exercises.grading import feedback, gradescope, tables
+    from numpy_se.exercises.grading.grade import grade
+    from numpy_se.exercises.grading.points import read_points
 
-    path = {name: _path(options, name) for name in ("points", "exercises")}
+    timeout = options.limit or options.timeout or 60
+    points = _path(options, "points")
     if options.gradescope:
-        gradescope.write(Path(options.gradescope), options.only, timeout=options.timeout, **path)
+        if options.variant or options.place:
+            raise ValueError("--gradescope takes no hand-ins and no --variant: it knows no ids")
+        own = _path(options, "exercises")
+        gradescope.write(Path(options.gradescope), options.only, points, own, timeout)
         print(f"{options.gradescope} is ready: zip what is in it, and upload the zip")
         return 0
     if not options.place:
         raise ValueError("grade wants the folder of the hand-ins")
-    csv, told = _path(options, "csv"), _path(options, "feedback")
-    for folder in (csv and csv.parent, told and told.parent):
+    csv, texts = _path(options, "csv"), _path(options, "feedback")
+    for folder in (csv and csv.parent, texts and texts.parent):
         if folder and not folder.is_dir():
             raise ValueError(f"{str(folder)!r} is no folder")
-    marks = command.grade(
+    own_exercises = _own_exercises(options)
+    exercises = list(dict.fromkeys(find(name, own_exercises) for name in options.only))
+    marks = grade(
         Path(options.place),
-        options.only,
-        **path,
+        exercises,
+        read_points(points, exercises),
         pattern=options.id,
         variant=options.variant,
         jobs=options.jobs,
-        timeout=options.timeout,
+        timeout=timeout,
         progress=_progress if sys.stderr.isatty() else lambda done, count: None,
     )
-    exercises = command.asked_for(options.only, path["exercises"])
     tabled = [tables.table(exercise, marks) for exercise in exercises]
     sums = [tables.totals(marks)] if exercises[1:] else []
     screen.show(*tabled, *sums, tables.tally(exercises, marks))
     if csv:
         tables.write_csv(csv, marks)
-    if told:
-        feedback.write_feedback(told, marks)
+    if texts:
+        feedback.write_feedback(texts, marks)
     return 0
+
+
+def _own_exercises(options: argparse.Namespace) -> tuple[Exercise, ...]:
+    return read_exercises(Path(options.exercises)) if options.exercises else ()
 
 
 def _path(options: argparse.Namespace, name: str) -> Path | None:
@@ -110,9 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--timeout", type=float, default=60, metavar="S", help="seconds of a check (60)"
-    )
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="seconds of a check (60)")
     parser.set_defaults(run=Desk.check)
     commands = parser.add_subparsers(metavar="COMMAND")
     begin = commands.add_parser("start", help="write the tasks, and what to begin with")
@@ -150,9 +158,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="write the marks for a spreadsheet")
     add("--feedback", metavar="FOLDER", help="write a text for each student")
     add("--gradescope", metavar="FOLDER", help="write an autograder in place of marking")
-    add("--timeout", type=float, default=20, metavar="S", help="seconds for each answer (20)")
+    add("--timeout", type=_seconds, dest="limit", metavar="S", help="for each answer (60)")
     marking.set_defaults(run=_grade)
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MOST_SECONDS:
+        wanted = f"seconds above 0, up to {MOST_SECONDS}"
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it wants {wanted}")
+    return seconds
 
 
 def _at_least_1(text: str) -> int:

@@ -79,18 +79,25 @@ def names_in(path: Path) -> set[str]:
 
 
 def answers_in(exercise: Exercise, paths: Sequence[Path]) -> list[Path]:
-    """The files that have something of an answer, that with the name of the exercise first.
+    """The files that have something of an answer. Stubs come last, before them other names.
 
     Where there is none, they are those that do not read: their check says why.
     """
     found = [path for path in paths if _answers(exercise, path)]
     found = found or [path for path in paths if not _reads(path)]
-    return sorted(found, key=lambda path: (path.name != exercise.file, str(path)))
+
+    def order(path: Path) -> tuple[bool, bool, str]:
+        return "y" in gaps_in(exercise, path), path.name != exercise.file, str(path)
+
+    return sorted(found, key=order)
 
 
-def gaps_in(path: Path) -> set[str]:
-    """The names that are read, and are still ``...``, as in a stub."""
-    nodes = [*ast.walk(_parsed(path))]
+def gaps_in(exercise: Exercise, path: Path) -> set[str]:
+    """The names that are read in an answer, and are still ``...``, as in its stub."""
+    defined = ast.FunctionDef | ast.ClassDef
+    asked = {name for target in targets_in(exercise, path) for name in target.names}
+    body = (n for n in _parsed(path).body if isinstance(n, defined) and n.name in asked)
+    nodes = [node for function in body for node in ast.walk(function)]
     names = [node for node in nodes if isinstance(node, ast.Name)]
     written = Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
     empty = Counter(

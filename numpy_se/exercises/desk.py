@@ -28,14 +28,8 @@ class Desk:
         path = self.place / exercise.file
         if not path.exists():
             raise ValueError(f"{path.name} is not here; write {COMMAND} reset {exercise.number}")
-        if (name := folder.variant_in(path)) is not None:
-            exercise = exercise.variant(name)
-        gaps = gaps_in(path)
-        report = (
-            UNWRITTEN
-            if "y" in gaps
-            else judge_file(exercise, path, self.timeout, allow=["numpy_se"])
-        )
+        gaps = gaps_in(exercise, path)
+        report = UNWRITTEN if "y" in gaps else judge_file(exercise, path, self.timeout)
         marks = screen.marks(exercise, report, gaps)
         causes = screen.causes(report, marks)
         mistakes = recognised(exercise, causes, gaps)
@@ -91,7 +85,7 @@ class Desk:
 
     def show(self, which: str) -> bool:
         """Show the solution; before it is passed, this is noted."""
-        exercise = find(which)
+        exercise = self._chosen(which)
         own = self._of(exercise)
         own.seen |= not own.passed
         self._save()
@@ -99,11 +93,15 @@ class Desk:
         return True
 
     def _chosen(self, which: str | None) -> Exercise:
-        """An exercise by its number or name, or the first one that is not passed."""
-        if which:
-            return find(which)
+        """An exercise by its number or name, or the first one that is not passed.
+
+        It is the variant that the file of the student says it is.
+        """
         exercises = all_exercises()
-        return next((one for one in exercises if not self._of(one).passed), exercises[-1])
+        opened = (one for one in exercises if not self._of(one).passed)
+        exercise = find(which) if which else next(opened, exercises[-1])
+        name = folder.variant_in(self.place / exercise.file)
+        return exercise if name is None else exercise.variant(name)
 
     def _of(self, exercise: Exercise) -> Progress:
         return self.progress.setdefault(exercise.name, Progress())

@@ -25,6 +25,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,9 +45,10 @@ from numpy_se.exercises.mistake import Mistake
 
 LADDER = Path(__file__).parent / "ladder"
 WANTED = ("__doc__", "MINUTES", "SHAPES", "HINTS", "MISTAKES")
+FIELDS = {*WANTED, "STUB", "IN_STEPS", "GIVEN", "FREE", "VARIANTS"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Exercise:
     """What the file of an exercise holds."""
 
@@ -54,6 +56,7 @@ class Exercise:
     source: str
     varied: bool = False
 
+    # What is computed from the source stays behind: modules and functions do not travel.
     def __reduce__(self) -> tuple[Any, ...]:
         return Exercise, (self.path, self.source, self.varied)
 
@@ -137,11 +140,20 @@ class Exercise:
         kept: list[ast.stmt] = [
             node
             for node in ast.parse(self.source).body
-            if (isinstance(node, ast.FunctionDef) and node.name not in self.answers)
-            or isinstance(node, ast.Import)
-            or (isinstance(node, ast.ImportFrom) and node.module != "numpy_se.exercises")
+            if not (isinstance(node, ast.FunctionDef) and node.name in self.answers)
+            and not (isinstance(node, ast.ImportFrom) and node.module == "numpy_se.exercises")
+            and not (isinstance(node, ast.Assign) and _sets(node) & FIELDS)
+            and not isinstance(node, ast.Expr)
         ]
         return ast.unparse(ast.Module(kept, []))
+
+    @property
+    def gives_the_package(self) -> bool:
+        """Tell whether ``judged`` gives students something of this package."""
+        nodes = [*ast.walk(ast.parse(self.maker))]
+        modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        modules += [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
+        return any((module or "").partition(".")[0] == "numpy_se" for module in modules)
 
     def judged(self, *functions: Op) -> Op:
         """Make an operation of the functions that a student has written."""
@@ -190,9 +202,12 @@ class Exercise:
 
     def variant(self, name: str) -> Exercise:
         """The exercise as a student gets it: the choice of each VARIANTS follows from the name."""
+        if not self.has_variants:
+            return self
+        name = unicodedata.normalize("NFC", name).strip()
         number = int.from_bytes(sha256(f"{self.name} {name}".encode()).digest())
         source, _, _ = self.source.partition("\nVARIANTS = ")
-        for choices in getattr(self.module, "VARIANTS", {}).values():
+        for choices in self.module.VARIANTS.values():
             number, k = divmod(number, len(choices))
             for old, new in choices[k]:
                 if old not in source:
@@ -216,6 +231,10 @@ class Exercise:
         finally:
             registry.BACKWARD.pop(self.op, None)
             registry.FORWARD.pop(self.op, None)
+
+
+def _sets(node: ast.Assign) -> set[str]:
+    return {target.id for target in node.targets if isinstance(target, ast.Name)}
 
 
 STUB = """\
@@ -267,7 +286,7 @@ def read_exercises(folder: Path) -> tuple[Exercise, ...]:
 def _read(path: Path) -> Exercise:
     if not re.fullmatch(r"\d+_[a-z]\w*", path.stem):
         raise ValueError(f"{path}: its name wants a number, _ and a name, such as 26_softplus.py")
-    exercise = Exercise(path, path.read_text(encoding="utf-8"))
+    exercise = Exercise(path, path.read_text(encoding="utf-8-sig"))
     try:
         missing = [name for name in WANTED if not hasattr(exercise.module, name)]
         missing += [name for name in exercise.answers if not hasattr(exercise.module, name)]
@@ -280,9 +299,12 @@ def _read(path: Path) -> Exercise:
 
 
 def find(what: str | int, exercises: Sequence[Exercise] = ()) -> Exercise:
-    """The exercise of a number, a name or a file. Raises ValueError where there is none."""
+    """The exercise of a number, a name or a file, those in ``exercises`` before the ladder.
+
+    Raises ValueError where there is none.
+    """
     wanted = re.sub(r"\.py$", "", str(what))
-    known = [*all_exercises(), *exercises]
+    known = [*exercises, *all_exercises()]
     for exercise in known:
         if wanted in (exercise.stem, exercise.name, str(exercise.number)):
             return exercise

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from numpy_se.exercises.exercise import Exercise, all_exercises
+from numpy_se.files import write_text
 
 FILE = '''\
 """{title}.
@@ -48,11 +49,13 @@ def reset(exercise: Exercise, folder: Path) -> Path | None:
 
 def write(exercise: Exercise, folder: Path, variant_of: str | None = None) -> None:
     """Write the task and what to begin with."""
-    (folder / exercise.file).write_bytes(text_of(exercise, variant_of).encode())
+    write_text(folder / exercise.file, text_of(exercise, variant_of))
 
 
 def text_of(exercise: Exercise, variant_of: str | None = None) -> str:
     """The task and what to begin with."""
+    if variant_of and (not variant_of.isprintable() or set("\\'\"") & set(variant_of)):
+        raise ValueError(f"--variant {variant_of!r} wants an id of letters, without quotes")
     line = ""
     if variant_of is not None and exercise.has_variants:
         exercise, line = exercise.variant(variant_of), f" {VARIANT.format(variant_of)}"

@@ -16,8 +16,8 @@ from numpy_se.checker.findings import Kind
 from numpy_se.checker.judge import check_hand_in
 from numpy_se.checker.look import influences
 from numpy_se.checker.reference import forward_difference
-from numpy_se.checker.run import as_tuple, copies, float_names
-from numpy_se.checker.slopes import quiet
+from numpy_se.checker.run import as_tuple, copies, float_names, is_float
+from numpy_se.checker.slopes import STEP, measure, quiet, unit_directions
 from numpy_se.exercises.answer import Answer, targets_in
 from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.mistake import Mistake
@@ -33,16 +33,25 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     under "idle", the arguments on which it does not depend. What the forward pass raises comes
     through.
     """
-    shapes, right, op = exercise.shapes, exercise.op, Answer(exercise, op)
+    shapes, op = exercise.shapes, Answer(exercise, op)
     with exercise.taught():
-        other = None if exercise.free else forward_difference(op, right, shapes, seed)
+        other = None if exercise.free else forward_difference(op, exercise.op, shapes, seed)
         report = gradcheck(op, shapes=shapes, seed=seed).to_dict()
-        if broken := [one for one in report["findings"] if one["kind"] == Kind.CHANGES]:
-            op = _protected(op)  # differences of what changes its arguments mean nothing
+        if broken := [one for one in report["findings"] if one["kind"] in PROMISES]:
+            op, before = _protected(op), report  # a check ends where a promise is broken
             report = gradcheck(op, shapes=shapes, seed=seed).to_dict()
-            report |= {"verdict": "wrong", "findings": [*broken, *report["findings"]]}
-        if not (other or exercise.free):
-            report = _with_the_rest(exercise, op, report, seed)
+            report = {
+                **report,
+                "verdict": "wrong",
+                "findings": [*broken, *(f for f in report["findings"] if f not in broken)],
+                "causes": [
+                    *(c for c in before["causes"] if c["id"].startswith("state.")),
+                    *report["causes"],
+                ],
+            }
+        if not exercise.free:
+            right = _measured(op) if other else exercise.op
+            report = _with_the_rest(exercise, op, right, report, seed)
     if exercise.maker:
         report["reproduce"] = ""  # a student cannot call what is made of the answer
     if other is None:
@@ -71,8 +80,8 @@ def _idle(exercise: Exercise, op: Op, seed: int) -> list[str]:
     return [name for name, moves, should in pairs if should and not moves]
 
 
-def _with_the_rest(exercise: Exercise, op: Op, report: Report, seed: int) -> Report:
-    """Judge the gradients that are not wrong again, beside those of the solution.
+def _with_the_rest(exercise: Exercise, op: Op, right: Op, report: Report, seed: int) -> Report:
+    """Judge the gradients that are not wrong again, beside right ones.
 
     A check ends where something is wrong, and what is right up to there may be wrong at a kink or
     at another size.
@@ -81,37 +90,58 @@ def _with_the_rest(exercise: Exercise, op: Op, report: Report, seed: int) -> Rep
     subjects = {one["subject"] for one in report["findings"] if one["kind"] not in PROMISES}
     if not wrong or wrong.issuperset(report["gradients"]) or not wrong.issuperset(subjects):
         return report
-    mended = _mended(exercise, op, wrong)
+    mended = _mended(exercise, op, right, wrong)
     rest = gradcheck(mended, shapes=exercise.shapes, seed=seed).to_dict()
     states = {name: one for name, one in rest["gradients"].items() if name not in wrong}
     return {
         **report,
         "gradients": report["gradients"] | states,
-        "findings": [*report["findings"], *rest["findings"]],
-        "causes": [*report["causes"], *rest["causes"]],
+        "findings": [*report["findings"], *(f for f in rest["findings"] if f["subject"] in states)],
+        "causes": [
+            *report["causes"],
+            *(c for c in rest["causes"] if states.keys() & c["gradients"]),
+        ],
         "limits": rest["limits"],
     }
 
 
 def _protected(op: Op) -> Op:
-    """The operation with copies of all that goes in and comes out."""
+    """The operation with copies of all that goes in and comes out, and no state between calls."""
 
     @wraps(op)
     def protected(*args: Any) -> Any:
-        y, own_backward = op(*copies(args))
+        kept = copies(args)
 
         def backward(dy: Any) -> Any:
+            _, own_backward = op(*copies(kept))
             grads = as_tuple(own_backward(*copies((dy,))))
             return tuple(np.array(g) if isinstance(g, np.ndarray) else g for g in grads)
 
-        return np.array(y), backward
+        return np.array(op(*copies(args))[0]), backward
 
     protected.shares = lambda a, b: False  # type: ignore[attr-defined]
     return protected
 
 
-def _mended(exercise: Exercise, op: Op, wrong: Collection[str]) -> Op:
-    """The operation with some gradients of the solution."""
+def _measured(op: Op) -> Op:
+    """The operation with differences as its gradients, for a y that is not that of the solution."""
+
+    def measured(*args: Any) -> Any:
+        def backward(dy: Any) -> tuple[Any, ...]:
+            grads = []
+            for place, arg in enumerate(args):
+                if is_float(arg):
+                    slopes = measure(op, args, place, unit_directions(arg), STEP)
+                    grads.append((slopes.central[:-1] @ np.ravel(dy)).reshape(arg.shape))
+            return tuple(grads)
+
+        return None, backward
+
+    return measured
+
+
+def _mended(exercise: Exercise, op: Op, right: Op, wrong: Collection[str]) -> Op:
+    """The operation with some gradients of the right one."""
     places = [k for k, name in enumerate(exercise.gradients) if name in wrong]
 
     @wraps(op)
@@ -120,9 +150,9 @@ def _mended(exercise: Exercise, op: Op, wrong: Collection[str]) -> Op:
 
         def backward(dy: Any) -> tuple[Any, ...]:
             grads = list(as_tuple(own_backward(dy)))
-            right = as_tuple(exercise.op(*args)[1](dy))
+            wanted = as_tuple(right(*args)[1](dy))
             for place in places:
-                grads[place] = right[place]
+                grads[place] = wanted[place]
             return tuple(grads)
 
         return y, backward
@@ -132,11 +162,16 @@ def _mended(exercise: Exercise, op: Op, wrong: Collection[str]) -> Op:
 
 
 def judge_file(
-    exercise: Exercise, path: Path, timeout: float = 60, seed: int = 0, **options: Any
+    exercise: Exercise,
+    path: Path,
+    timeout: float = 60,
+    seed: int = 0,
+    beside: Sequence[Path] = (),
 ) -> Report:
     """Check a student's file, in a process that is stopped after ``timeout`` seconds.
 
-    ``options`` are those of ``check_hand_in``: allow, beside.
+    ``beside`` are other files of the student. This package is out of reach, but where the exercise
+    itself gives students something of it.
     """
     return check_hand_in(
         lambda: targets_in(exercise, path.absolute()),
@@ -144,7 +179,8 @@ def judge_file(
         exercise.shapes,
         timeout,
         maker=exercise.maker,
-        **options,
+        allow=["numpy_se"] if exercise.gives_the_package else [],
+        beside=beside,
     )
 
 

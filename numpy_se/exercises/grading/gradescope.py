@@ -18,18 +18,22 @@ from typing import Any
 from numpy_se.checker.words import PACKAGE, escaped, in_short
 from numpy_se.exercises import screen
 from numpy_se.exercises.exercise import Exercise, find, read_exercises
-from numpy_se.exercises.grading.hand_ins import HandIn, collect
+from numpy_se.exercises.grading.grade import refuse_wrong_solution
 from numpy_se.exercises.grading.mark import Mark, mark
 from numpy_se.exercises.grading.points import Points, read_points
+from numpy_se.exercises.grading.submissions import Submission, collect
 from numpy_se.files import write_text
 
 SETUP = """\
 #!/usr/bin/env bash
 set -e
 apt-get update
-apt-get install -y python3 python3-venv
-python3 -m venv /autograder/venv
-/autograder/venv/bin/pip install 'numpy>=2' nbformat
+apt-get install -y python3-pip
+pip3 install uv
+uv venv --python 3.12 /autograder/venv
+uv pip install --python /autograder/venv/bin/python 'numpy>=2' nbformat
+cd /autograder/source
+/autograder/venv/bin/python -c 'import numpy_se.exercises.grading.gradescope'
 """
 RUN = """\
 #!/usr/bin/env bash
@@ -42,7 +46,15 @@ cd /autograder/source
 def write(
     folder: Path, only: Sequence[str], points: Path | None, exercises: Path | None, timeout: float
 ) -> None:
-    """Write the files of an autograder: its two scripts, this package, and what was asked for."""
+    """Write the files of an autograder: its two scripts, this package, and what was asked for.
+
+    Raises ValueError for exercises and points that do not read, before anything is written.
+    """
+    own = read_exercises(exercises) if exercises else ()
+    asked = [find(name, own) for name in only]
+    seed = read_points(points, asked).seed
+    for exercise in asked:
+        refuse_wrong_solution(exercise, seed)
     folder.mkdir(parents=True, exist_ok=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, folder / "numpy_se", ignore=ignored, dirs_exist_ok=True)
@@ -50,11 +62,11 @@ def write(
         shutil.copyfile(points, folder / "points.toml")
     if exercises:
         shutil.copytree(exercises, folder / "exercises", ignore=ignored, dirs_exist_ok=True)
-    own = {"points": bool(points), "exercises": bool(exercises)}
-    settings = json.dumps({"only": list(only), "timeout": timeout, **own})
+    there = {"points": bool(points), "exercises": bool(exercises)}
+    settings = json.dumps({"only": list(only), "timeout": timeout, **there})
     for name, text in [("settings.json", settings), ("setup.sh", SETUP), ("run_autograder", RUN)]:
         write_text(folder / name, text)
-        (folder / name).chmod(0o755 if name != "settings.json" else 0o644)
+        (folder / name).chmod(0o644 if name == "settings.json" else 0o755)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -69,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     _write_results(results, empty, "The check did not finish.")
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workshop:
-            student = HandIn("submission", Path(workshop, "files"))
+            student = Submission("submission", Path(workshop, "files"))
             collect(submission, student)
             marks = [mark(exercise, student, points, stored["timeout"]) for exercise in asked]
     except Exception as error:  # the student reads it, and can tell the teacher

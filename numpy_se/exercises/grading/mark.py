@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from numpy_se.checker.judge import Report
-from numpy_se.checker.words import listed, plural
+from numpy_se.checker.words import listed, one_line, plural
 from numpy_se.exercises import screen
 from numpy_se.exercises.answer import answers_in, gaps_in
 from numpy_se.exercises.exercise import Exercise
-from numpy_se.exercises.grading.hand_ins import HandIn
+from numpy_se.exercises.folder import variant_in
 from numpy_se.exercises.grading.points import Points
+from numpy_se.exercises.grading.submissions import Submission
 from numpy_se.exercises.judging import PROMISES, judge_file, recognised
 
 MISSING = "not handed in"
@@ -22,7 +23,7 @@ class Mark:
     """What an answer is worth.
 
     ``states`` are what is said of each part, ``worth`` its points; ``points`` is their sum, less
-    what is taken off, and ``of`` the most there is. ``feedback`` is for the student, ``note`` for
+    what is taken off, and ``max_points`` the most there is. ``feedback`` is for the student, ``note`` for
     the teacher.
     """
 
@@ -31,35 +32,34 @@ class Mark:
     states: dict[str, str]
     worth: dict[str, float]
     points: float
-    of: float
+    max_points: float
     causes: tuple[str, ...]
     note: str
     feedback: str
 
 
-def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mark:
+def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) -> Mark:
     """Check the answer of a student, and mark it."""
     weights = points.of(exercise)
     most = sum(weights.values())
     paths = answers_in(exercise, own.files)
     if not paths:
-        note = "; ".join(own.notes or [_nothing(exercise, own)])
-        states, none = dict.fromkeys(weights, MISSING), dict.fromkeys(weights, 0.0)
-        feedback = _feedback(exercise, 0, most, [screen.wrapped(note)])
-        return Mark(own.id, exercise.name, states, none, 0.0, most, (), note, feedback)
+        return failed(exercise, own, points, "; ".join([*own.notes, _nothing(exercise, own)]))
     path, *others = paths
-    gaps = gaps_in(path)
+    gaps = gaps_in(exercise, path)
     report = judge_file(
         exercise,
         path,
         timeout,
         points.seed,
         beside=[one for one in path.parent.iterdir() if one != path],
-        allow=["numpy_se"] if "numpy_se" in exercise.maker else [],
     )
     found = screen.marks(exercise, report, gaps)
     causes = screen.causes(report, found)
     notes = [*own.notes, *_notes(report, found, weights)]
+    if exercise.varied and (name := variant_in(path)) is not None:
+        if exercise.variant(name) != exercise:
+            notes.append(f"the file has the variant of {one_line(name)}")
     if others:
         notes.append(f"taken from {path.name}; also in {listed(one.name for one in others)}")
     worth = worth_of(report, found, weights)
@@ -72,7 +72,6 @@ def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mar
         screen.table(found),
         screen.told(report, found),
         screen.thoughts(recognised(exercise, causes, gaps)),
-        screen.notes(report),
     ]
     return Mark(
         own.id,
@@ -87,17 +86,24 @@ def mark(exercise: Exercise, own: HandIn, points: Points, timeout: float) -> Mar
     )
 
 
+def failed(exercise: Exercise, own: Submission, points: Points, note: str) -> Mark:
+    """The mark where there is nothing to check, or no check: none of the points."""
+    weights = points.of(exercise)
+    most = sum(weights.values())
+    states, none = dict.fromkeys(weights, MISSING), dict.fromkeys(weights, 0.0)
+    feedback = _feedback(exercise, 0, most, [screen.wrapped(note)])
+    return Mark(own.id, exercise.name, states, none, 0.0, most, (), note, feedback)
+
+
 def worth_of(
     report: Report, found: Mapping[str, str], weights: Mapping[str, float]
 ) -> dict[str, float]:
     """The points of each part, before anything is taken off."""
-    counted = {screen.RIGHT, screen.OWN} | ({screen.FITS} if _is_known(report) else set())
+    counted = {screen.RIGHT, screen.FITS} if _is_known(report) else {screen.RIGHT}
     return {part: weight * (found[part] in counted) for part, weight in weights.items()}
 
 
-def _nothing(exercise: Exercise, own: HandIn) -> str:
-    if not own.files:
-        return "no Python file"
+def _nothing(exercise: Exercise, own: Submission) -> str:
     return f"no {listed(exercise.answers)} in {plural(len(own.files), 'file')}"
 
 

@@ -40,7 +40,7 @@ def read_points(path: Path | None, exercises: Collection[Exercise]) -> Points:
     if path is None:
         return Points()
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        stored = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: it does not read: {error}") from error
     known = {exercise.name: exercise for exercise in exercises}
@@ -49,7 +49,7 @@ def read_points(path: Path | None, exercises: Collection[Exercise]) -> Points:
         if name in ("seed", "deduction"):
             if name == "seed" and type(value) is not int:
                 raise ValueError(f"{path}: seed is {value!r}; it wants a whole number")
-            _positive(path, name, value)
+            _check_at_least_0(path, name, value)
         elif name not in known:
             wanted = "it wants seed, deduction, or an exercise in brackets"
             raise ValueError(f"{path}: there is no exercise {name!r}; {wanted}")
@@ -60,11 +60,11 @@ def read_points(path: Path | None, exercises: Collection[Exercise]) -> Points:
                 if part not in known[name].parts:
                     wanted = listed(known[name].parts, "or")
                     raise ValueError(f"{path}: {name} has no part {part!r}; it wants {wanted}")
-                _positive(path, f"{name}.{part}", points)
+                _check_at_least_0(path, f"{name}.{part}", points)
             weights[name] = dict(value)
     return Points(stored.get("seed", 0), float(stored.get("deduction", 1)), weights)
 
 
-def _positive(path: Path, name: str, value: Any) -> None:
+def _check_at_least_0(path: Path, name: str, value: Any) -> None:
     if type(value) not in (int, float) or not 0 <= value < math.inf:
         raise ValueError(f"{path}: {name} is {value!r}; it wants a number of at least 0")

@@ -18,7 +18,6 @@ SHORT = {
     screen.RIGHT: "right",
     screen.WRONG: "WRONG",
     screen.FITS: "fits",
-    screen.OWN: "own",
     screen.UNDECIDED: "look",
     screen.OPEN: "open",
     screen.GAP: "gap",
@@ -41,7 +40,7 @@ def table(exercise: Exercise, marks: Sequence[Mark]) -> list[str]:
         [
             one_line(mark.id, MOST_ID),
             *(SHORT[mark.states[part]] for part in parts),
-            f"{mark.points:g} of {mark.of:g}",
+            f"{mark.points:g} of {mark.max_points:g}",
             " ".join(mark.causes),
             one_line(mark.note),
         ]
@@ -79,7 +78,7 @@ def write_csv(path: Path, marks: Sequence[Mark]) -> None:
     rows.writerow(["id", "exercise", "points", "of", *parts, "causes", "note"])
     for mark in marks:
         states = [SHORT.get(mark.states.get(part, ""), "") for part in parts]
-        cells = [mark.id, mark.exercise, f"{mark.points:g}", f"{mark.of:g}", *states]
+        cells = [mark.id, mark.exercise, f"{mark.points:g}", f"{mark.max_points:g}", *states]
         rows.writerow(map(_safe, [*cells, " ".join(mark.causes), mark.note]))
     if len({mark.exercise for mark in marks}) > 1:
         for name, points, of in _totals(marks):
@@ -92,7 +91,7 @@ def write_csv(path: Path, marks: Sequence[Mark]) -> None:
 def _totals(marks: Sequence[Mark]) -> Iterator[tuple[str, float, float]]:
     for name in dict.fromkeys(mark.id for mark in marks):
         own = [mark for mark in marks if mark.id == name]
-        yield name, sum(mark.points for mark in own), sum(mark.of for mark in own)
+        yield name, sum(mark.points for mark in own), sum(mark.max_points for mark in own)
 
 
 def _safe(cell: str) -> str:
