@@ -63,8 +63,9 @@ def _mark(task: Task) -> Mark:
 
 
 def _in_parallel(tasks: Sequence[Task], jobs: int) -> Iterator[Mark]:
-    """Mark in several processes. Where one of them is ended, its students are marked once more,
-    each in a process of its own.
+    """Mark in several processes.
+
+    Where one of them is ended, its students are marked once more, each in a process of its own.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn) as pool:

@@ -23,8 +23,8 @@ class Mark:
     """What an answer is worth.
 
     ``states`` are what is said of each part, ``worth`` its points; ``points`` is their sum, less
-    what is taken off, and ``max_points`` the most there is. ``feedback`` is for the student, ``note`` for
-    the teacher.
+    what is taken off, and ``max_points`` the most there is. ``feedback`` is for the student,
+    ``note`` for the teacher.
     """
 
     id: str
@@ -57,9 +57,8 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
     found = screen.marks(exercise, report, gaps)
     causes = screen.causes(report, found)
     notes = [*own.notes, *_notes(report, found, weights)]
-    if exercise.varied and (name := variant_in(path)) is not None:
-        if exercise.variant(name) != exercise:
-            notes.append(f"the file has the variant of {one_line(name)}")
+    if exercise.varied and (name := variant_in(path)) not in (None, own.id):
+        notes.append(f"the file has the variant of {one_line(str(name))}")
     if others:
         notes.append(f"taken from {path.name}; also in {listed(one.name for one in others)}")
     worth = worth_of(report, found, weights)

@@ -1,4 +1,4 @@
-"""Who handed in what. A submission is a file, a folder, a zip or a notebook, whatever it contains."""
+"""Who handed in what. A submission is a file, folder, zip or notebook, whatever is in it."""
 
 from __future__ import annotations
 
