@@ -224,6 +224,21 @@ def test_an_operation_of_the_package_is_accepted(name: str, op: Any) -> None:
     assert report["verdict"] == "ok", report
 
 
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (lambda dy: (dy, dy.sum(axis=0)), "ok"),
+        (lambda dy: [dy, dy.sum(axis=0)], "ok"),
+        (lambda dy: (dy[:], dy.sum(axis=0)), "ok"),
+        (lambda dy: (dy, dy[0] if len(dy) == 1 else dy.sum(axis=0)), "wrong"),
+    ],
+)
+def test_dy_may_be_given_back_as_it_is(given: Any, verdict: str) -> None:
+    """But no part of it: who writes into db would change dx."""
+    report = judging.judge(find("bias"), lambda x, b: (x + b, given))
+    assert report["verdict"] == verdict, report
+
+
 SECOND = """
 def se_block(x, w1, w2):
     z = x.mean(axis=(2, 3))
