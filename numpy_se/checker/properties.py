@@ -183,7 +183,17 @@ def rough(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Finding | No
     if rounded := rounded_to_float32(op, args, names):
         text = f"the forward pass computes with {listed(rounded)} in float32"
         return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
+    y = np.asarray(op(*copies(args))[0])
+    if _in_float32(y) and not all(_in_float32(a) for a in args if is_float(a)):
+        text = "all entries of y are numbers of float32: it is rounded"
+        return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
     return None
+
+
+def _in_float32(a: Array) -> bool:
+    """Tell whether all numbers have 24 bits, and some have more than 16: no small whole numbers."""
+    with np.errstate(over="ignore"):
+        return bool((a == a.astype(np.float32)).all() and (a != a.astype(np.float16)).any())
 
 
 def _in_single(op: Op, ran: Run) -> list[Array]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.checker.adapt import Op, explain
+from numpy_se.checker.adapt import Op, explain, from_cache
 from numpy_se.checker.target import Target, op_of
+from numpy_se.checker.words import listed, plural
 from numpy_se.exercises.exercise import Exercise
 
 
@@ -44,8 +45,7 @@ class Answer:
             given = own_backward(dy)
             if not isinstance(given, tuple | list):
                 return given
-            grads = [dy.view() if g is dy else g for g in given]
-            return grads if isinstance(given, list) else tuple(grads)
+            return tuple(dy.view() if g is dy else g for g in given)
 
         return y, backward
 
@@ -56,7 +56,16 @@ class Answer:
 
 
 def op_of_functions(exercise: Exercise, functions: Collection[Any]) -> Op:
-    """The operation that functions, or classes, answer with."""
+    """The operation that functions, or classes, answer with; or forward and backward, for one.
+
+    Raises TypeError for another number of functions.
+    """
+    if len(functions) == 2 and len(exercise.answers) == 1:
+        return exercise.judged(from_cache(*functions))
+    if len(functions) != len(exercise.answers):
+        wanted = f"it wants {listed(exercise.answers)}"
+        got = plural(len(functions), "function")
+        raise TypeError(f"check: there is {got} for {exercise.name!r}; {wanted}")
     named = zip(exercise.answers, functions, strict=True)
     ops = [op_of([one], Target("", (name,), None, {}), exercise.shapes) for name, one in named]
     return exercise.judged(*ops)
@@ -131,8 +140,9 @@ def _answers(exercise: Exercise, path: Path) -> bool:
 
 def _style(name: str, written: set[str]) -> str:
     """How a file defines an answer: as a function, a class, or forward and backward."""
-    camel = "".join(word.capitalize() for word in name.split("_"))
-    for style in (name, camel, f"{name}_forward,{name}_backward", "forward,backward"):
+    joined = name.replace("_", "")
+    classes = (one for one in sorted(written) if one != name and one.lower() == joined)  # SEBlock
+    for style in (name, *classes, f"{name}_forward,{name}_backward", "forward,backward"):
         if written.issuperset(style.split(",")):
             return style
     return name

@@ -10,8 +10,9 @@ for each line above, the last one first:
 
     ds -> du -> da, dw2 -> dh -> dz, dw1
 
-Each step needs the one before. So the check tells the first wrong one, and does
-not judge what is behind it.
+Use the values as they are: to see each gradient, the check adds numbers to h, a
+and u on the way, so a is not quite relu(h). Each step needs the one before. So
+the check tells the first wrong one, and does not judge what is behind it.
 """
 
 import numpy as np
@@ -76,6 +77,14 @@ def judged(excite_steps):
 
 
 MISTAKES = (
+    Mistake(
+        "excite-steps.mask-by-a",
+        "da * (h > 0)",
+        "da * (a > 0)",
+        hint="The check adds numbers to a. Which of h and a tells what ReLU lets pass?",
+        why="In the block, both masks are the same. Here a has more in it than relu(h).",
+        says="the mask is that of a, and not of h",
+    ),
     Mistake(
         "excite-steps.du-missing",
         "du = ds * s * (1 - s)",
