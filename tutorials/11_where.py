@@ -270,7 +270,7 @@ if LONG:
     errors = {name: [done[f"{name}, seed {seed}"] for seed in range(SEEDS)] for name in NETS}
     keep("11_where", {"data": images.name, "epochs": EPOCHS, "errors": errors})
 study = kept("11_where")
-print(f"kept results: {study['data']}, {study['epochs']} epochs; made with {study['made']}")
+print(f"kept results: {study['data']}, {study['epochs']} epochs; {study['made']['command']}")
 errors = {name: np.array(values) for name, values in study["errors"].items()}
 print(f"{'':16}{'parameters':>11}{'error':>8}{'':10}{'minus twice that with SE'}")
 for name, values in errors.items():
