@@ -41,7 +41,7 @@ def marked(tmp_path: Path, text: str | bytes, points: Points | None = None) -> M
 def made_up(name: str, note: str = "", exercise: str = "square", points: float = 1.0) -> Mark:
     states = {"y": screen.RIGHT, "dx": screen.WRONG}
     worth = {"y": points, "dx": 0.0}
-    return Mark(name, exercise, states, worth, points, 2.0, ("any.factor",), note, "text")
+    return Mark(name, exercise, states, worth, points, 2.0, ("any.factor",), {}, note, "text")
 
 
 # What is read.
@@ -299,6 +299,29 @@ def test_no_forgery_has_points(name: str, tmp_path: Path) -> None:
     found = mark(SE, own, Points(), timeout=60)
     assert found.points == 0
     assert WHY.get(name, "") in found.note
+
+
+NAIVE = """
+import numpy as np
+def softmax(x):
+    e = np.exp(x)
+    y = e / e.sum(axis=1, keepdims=True)
+    return y, lambda dy: y * (dy - np.sum(y * dy, axis=1, keepdims=True))
+"""
+FREE = """
+import numpy as np
+def se_block(x, w1, w2):
+    y = x + w1.sum() + w2.sum() + 0 * np.exp(x)
+    return y, lambda dy: (dy.copy(), np.full(w1.shape, dy.sum()), np.full(w2.shape, dy.sum()))
+"""
+
+
+def test_an_overflow_costs_y_alone_and_is_no_licence(tmp_path: Path) -> None:
+    (tmp_path / "softmax.py").write_text(NAIVE)
+    own = Submission("alice", tmp_path, [tmp_path / "softmax.py"])
+    found = mark(find("softmax"), own, Points(), timeout=60)
+    assert (found.worth, found.causes) == ({"y": 0, "dx": 1}, ("any.nan-y",))
+    assert marked(tmp_path, FREE).points == 0
 
 
 HIDDEN = {

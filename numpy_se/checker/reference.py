@@ -12,6 +12,7 @@ import numpy as np
 from numpy_se.checker.adapt import explain
 from numpy_se.checker.case import (
     Case,
+    at_kinks,
     first_case,
     forward_runs,
     from_shapes,
@@ -50,6 +51,7 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
         right = _by_name(right, argument_names(op))
     with quiet():
         pairs: list[Pair] = []
+        overflows: list[tuple[Case, tuple[Any, ...]]] = []
         for case, args, extreme in _arguments(op, right, shapes, seed):
             try:
                 result = op(*copies(args))
@@ -62,6 +64,9 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
             try:
                 if reason := explain(op, result, case.names):
                     raise TypeError(f"gradcheck: {reason}")
+                if extreme and not np.isfinite(np.asarray(result[0], dtype=float)).all():
+                    overflows.append((case, args))
+                    continue
                 check_output(y := result[0])
             except Exception as error:
                 if not pairs:
@@ -74,7 +79,7 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
             pairs.append((case, args, np.array(y), np.array(wanted)))
         wrong = (pair for pair in pairs if _difference(*pair[2:]))
         if (first := next(wrong, None)) is None:
-            return None
+            return _overflow(*overflows[0]) if overflows else None
         case, args, y, right_y = first
         text = f"y is wrong: {_difference(y, right_y)}"
         code, cause = _cause(pairs)
@@ -85,6 +90,11 @@ def forward_difference(op: Op, right: Op, shapes: Shapes, seed: int = 0) -> Othe
 def _no_output(case: Case, args: tuple[Any, ...], error: Exception) -> OtherForward:
     text = f"the forward pass raises {in_short(error)} for {_sizes(case)}"
     return OtherForward(Finding(Kind.RAISES, "y", text), _plain(case, args))
+
+
+def _overflow(case: Case, args: tuple[Any, ...]) -> OtherForward:
+    text = "y is not finite for large values, where it should be: an overflow"
+    return OtherForward(Finding(Kind.VALUE, "y", text, code="any.nan-y"), _plain(case, args))
 
 
 def _by_name(right: Op, names: Sequence[str]) -> Op:
@@ -111,9 +121,10 @@ def _arguments(
         if (wide := wide_draw(right, case, rng)) is not None:
             yield case, wide, True
         if case is first:
-            for args in _one_sided(case.draw(rng)), _far_apart(case.draw(rng), rng):
-                if takes(right, args):
-                    yield case, args, True
+            args = case.draw(rng)
+            for other in (at_kinks(args, rng), _one_sided(args), _far_apart(args, rng)):
+                if takes(right, other):
+                    yield case, other, True
 
 
 def _one_sided(args: tuple[Any, ...]) -> tuple[Any, ...]:

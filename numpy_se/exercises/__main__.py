@@ -73,7 +73,7 @@ def _grade(options: argparse.Namespace) -> int:
         print(f"{options.gradescope} is ready: zip what is in it, and upload the zip")
         return 0
     if not options.place:
-        raise ValueError("grade wants the folder of the hand-ins")
+        raise ValueError("grade wants the folder of the hand-ins, before --only")
     csv, texts = _path(options, "csv"), _path(options, "feedback")
     for folder in (csv and csv.parent, texts and texts.parent):
         if folder and not folder.is_dir():
@@ -83,7 +83,7 @@ def _grade(options: argparse.Namespace) -> int:
     marks = grade(
         Path(options.place),
         exercises,
-        read_points(points, exercises),
+        read_points(points, [*own_exercises, *all_exercises()]),
         pattern=options.id,
         variant=options.variant,
         jobs=options.jobs,
@@ -92,11 +92,11 @@ def _grade(options: argparse.Namespace) -> int:
     )
     tabled = [tables.table(exercise, marks) for exercise in exercises]
     sums = [tables.totals(marks)] if exercises[1:] else []
-    screen.show(*tabled, *sums, tables.tally(exercises, marks))
     if csv:
         tables.write_csv(csv, marks)
     if texts:
         feedback.write_feedback(texts, marks)
+    screen.show(*tabled, *sums, *(tables.tally(exercise, marks) for exercise in exercises))
     return 0
 
 

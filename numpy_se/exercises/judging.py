@@ -30,8 +30,8 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     """Check an operation as the answer to an exercise; give the report as a dict.
 
     It has what a report of ``check_file`` has, without "text" and "printed", and where y is wrong,
-    under "idle", the arguments on which it does not depend. What the forward pass raises comes
-    through.
+    under "known", whether it is a known mistake and depends on all that it should. What the forward
+    pass raises comes through.
     """
     shapes, op = exercise.shapes, Answer(exercise, op)
     with exercise.taught():
@@ -61,7 +61,7 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
     return {
         **report,
-        "idle": _idle(exercise, op, seed),
+        "known": bool(y.code) and not _idle(exercise, op, seed),
         "verdict": "wrong",
         "kind": "forward",
         "findings": [said, *report["findings"]],

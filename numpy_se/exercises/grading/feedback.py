@@ -17,7 +17,7 @@ def write_feedback(folder: Path, marks: Sequence[Mark]) -> None:
     used: set[str] = set()
     for name in dict.fromkeys(mark.id for mark in marks):
         texts = [mark.feedback for mark in marks if mark.id == name]
-        text = "\n\n\n".join(texts) + "\n"
+        text = "\n\n\n".join([name, *texts]) + "\n"
         title = _file_name(name)
         while title.lower() in used:  # two ids that differ in such a character only
             title += "_"

@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy_se.checker.words import PACKAGE, escaped, in_short
 from numpy_se.exercises import screen
-from numpy_se.exercises.exercise import Exercise, find, read_exercises
+from numpy_se.exercises.exercise import Exercise, all_exercises, find, read_exercises
 from numpy_se.exercises.grading.grade import refuse_wrong_solution
 from numpy_se.exercises.grading.mark import Mark, mark
 from numpy_se.exercises.grading.points import Points, read_points
@@ -52,7 +52,7 @@ def write(
     """
     own = read_exercises(exercises) if exercises else ()
     asked = [find(name, own) for name in only]
-    seed = read_points(points, asked).seed
+    seed = read_points(points, [*own, *all_exercises()]).seed
     for exercise in asked:
         refuse_wrong_solution(exercise, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str]) -> None:
     folder = settings.parent
     own = read_exercises(folder / "exercises") if stored["exercises"] else ()
     asked = [find(name, own) for name in stored["only"]]
-    points = read_points(folder / "points.toml" if stored["points"] else None, asked)
+    known = [*own, *all_exercises()]
+    points = read_points(folder / "points.toml" if stored["points"] else None, known)
     empty = [_test(one, part, most) for one in asked for part, most in points.of(one).items()]
     _write_results(results, empty, "The check did not finish.")
     try:

@@ -23,8 +23,8 @@ class Mark:
     """What an answer is worth.
 
     ``states`` are what is said of each part, ``worth`` its points; ``points`` is their sum, less
-    what is taken off, and ``max_points`` the most there is. ``feedback`` is for the student,
-    ``note`` for the teacher.
+    what is taken off, and ``max_points`` the most there is. ``hints`` are those of the causes
+    that the exercise lists. ``feedback`` is for the student, ``note`` for the teacher.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Mark:
     points: float
     max_points: float
     causes: tuple[str, ...]
+    hints: dict[str, str]
     note: str
     feedback: str
 
@@ -67,11 +68,8 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
     off = min(total, points.deduction) if broken else 0.0
     if off:
         notes.append(f"{off:g} off: {broken[0]}")
-    told = [
-        screen.table(found),
-        screen.told(report, found),
-        screen.thoughts(recognised(exercise, causes, gaps)),
-    ]
+    mistakes = recognised(exercise, causes, gaps)
+    told = [screen.table(found), screen.told(report, found), screen.thoughts(mistakes)]
     return Mark(
         own.id,
         exercise.name,
@@ -80,6 +78,7 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
         total - off,
         most,
         tuple(dict.fromkeys(cause["id"] for cause in causes)),
+        {mistake.id: mistake.hint for mistake in mistakes},
         "; ".join(notes),
         _feedback(exercise, total - off, most, told),
     )
@@ -91,7 +90,7 @@ def failed(exercise: Exercise, own: Submission, points: Points, note: str) -> Ma
     most = sum(weights.values())
     states, none = dict.fromkeys(weights, MISSING), dict.fromkeys(weights, 0.0)
     feedback = _feedback(exercise, 0, most, [screen.wrapped(note)])
-    return Mark(own.id, exercise.name, states, none, 0.0, most, (), note, feedback)
+    return Mark(own.id, exercise.name, states, none, 0.0, most, (), {}, note, feedback)
 
 
 def worth_of(
@@ -111,8 +110,7 @@ def _is_known(report: Report) -> bool:
 
     Only then do gradients count that fit it. Those of ``y = x`` are no work.
     """
-    named = any(cause["gradients"] == ["y"] for cause in report["causes"])
-    return named and not report["idle"]
+    return bool(report.get("known"))
 
 
 def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float]) -> list[str]:

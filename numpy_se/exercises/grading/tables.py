@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from numpy_se.checker.words import one_line
@@ -55,13 +55,12 @@ def totals(marks: Sequence[Mark]) -> list[str]:
     return ["all exercises", *_aligned([["student", "points"], *rows])]
 
 
-def tally(exercises: Collection[Exercise], marks: Sequence[Mark]) -> list[str]:
-    """How many students made each mistake, and what to ask them."""
-    hints = {m.id: m.hint for exercise in exercises for m in exercise.mistakes}
-    ids = Counter(code for mark in marks for code in mark.causes)
-    if not ids:
-        return []
-    lines = [f"{'students':>8}  mistake"]
+def tally(exercise: Exercise, marks: Sequence[Mark]) -> list[str]:
+    """How many students made each mistake in an exercise, and what to ask them."""
+    own = [mark for mark in marks if mark.exercise == exercise.name]
+    hints = {code: hint for mark in own for code, hint in mark.hints.items()}
+    ids = Counter(code for mark in own for code in mark.causes)
+    lines = [f"{'students':>8}  mistake in {exercise.number}"] if ids else []
     for code, count in sorted(ids.items(), key=lambda item: (-item[1], item[0])):
         name = "none that is known" if code == "unknown" else code
         lines.append(f"{count:8}  {name}")
