@@ -261,6 +261,7 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--bank", action="store_true")
     options = parser.parse_args()
     if options.bank:
@@ -271,7 +272,7 @@ def main() -> int:
         runs = []
         for _ in range(2):
             start = time.monotonic()
-            runs.append(grade(folder, [SE], jobs=options.jobs))
+            runs.append(grade(folder, [SE], jobs=options.jobs, timeout=options.timeout))
             print(f"{len(runs[-1])} hand-ins in {time.monotonic() - start:.0f} s")
     first = runs[0]
     rows = [[(m.id, m.states, m.points, m.causes) for m in marks] for marks in runs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def _with_the_rest(exercise: Exercise, op: Op, right: Op, report: Report, seed: 
     if not wrong or wrong.issuperset(report["gradients"]) or not wrong.issuperset(subjects):
         return report
     mended = _mended(exercise, op, right, wrong)
-    rest = gradcheck(mended, shapes=exercise.shapes, seed=seed).to_dict()
+    found = gradcheck(mended, shapes=exercise.shapes, seed=seed)
+    rest = replace(found, find_smallest=dict).to_dict()  # the first report has such an input
     states = {name: one for name, one in rest["gradients"].items() if name not in wrong}
     return {
         **report,
