@@ -173,7 +173,8 @@ def fill(folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "solution.py").write_text(RIGHT)
     for number, (name, text) in enumerate(files(count)):
-        WAYS[number % len(WAYS)](folder, name, text)
+        ways = WAYS[:-1] if name.startswith("forged") else WAYS  # a notebook drops what it tries
+        ways[number % len(ways)](folder, name, text)
 
 
 def write_file(folder: Path, name: str, text: str) -> None:
