@@ -239,6 +239,38 @@ def test_dy_may_be_given_back_as_it_is(given: Any, verdict: str) -> None:
     assert report["verdict"] == verdict, report
 
 
+def sigmoid_by_masks(x: Any) -> Any:
+    y = np.zeros_like(x)  # and so it stays at x = 0
+    y[x > 0] = 1 / (1 + np.exp(-x[x > 0]))
+    y[x < 0] = 1 - 1 / (1 + np.exp(x[x < 0]))
+    return y, lambda dy: dy * y * (1 - y)
+
+
+def maximum_from_0(x: Any) -> Any:
+    _, backward = find("max_pool").op(x)
+    return np.max(x, axis=(2, 3), initial=0), backward
+
+
+def softmax_by_the_largest_of_all(x: Any) -> Any:
+    e = np.exp(x - x.max())
+    y = e / e.sum(axis=1, keepdims=True)
+    return y, lambda dy: y * (dy - np.sum(y * dy, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "op"),
+    [
+        ("sigmoid", sigmoid_by_masks),
+        ("max_pool", maximum_from_0),
+        ("softmax", softmax_by_the_largest_of_all),
+    ],
+)
+def test_a_forward_pass_is_tried_where_it_may_differ(name: str, op: Any) -> None:
+    """At zero, with negative numbers alone, and with rows that lie far apart."""
+    report = judging.judge(find(name), op)
+    assert (report["verdict"], report["kind"]) == ("wrong", "forward")
+
+
 SECOND = """
 def se_block(x, w1, w2):
     z = x.mean(axis=(2, 3))
