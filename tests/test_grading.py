@@ -108,7 +108,14 @@ def _no_zip(path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 and no more")
 
 
-@pytest.mark.parametrize("spoil", [_slip, _many, _bomb, _no_zip])
+def _link(path: Path) -> None:
+    entry = zipfile.ZipInfo("18_se_block.py")
+    entry.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "../solution.py")
+
+
+@pytest.mark.parametrize("spoil", [_slip, _many, _bomb, _no_zip, _link])
 def test_a_bad_zip_is_a_note_of_its_student_alone(spoil: Any, tmp_path: Path) -> None:
     place = tmp_path / "handed_in"
     classroom.write_folder(place, "alice", "x = 1")
@@ -488,6 +495,29 @@ def test_a_timeout_that_is_none_is_refused(text: str, tmp_path: Path, capsys: An
     with pytest.raises(SystemExit):
         main(["grade", str(tmp_path), "--only", "3", "--timeout", text])
     assert "seconds above 0" in capsys.readouterr().err
+
+
+def test_other_files_of_a_student_lie_beside(tmp_path: Path) -> None:
+    classroom.write_folder(tmp_path, "alice", "from rules import square\n\nsquare = square\n")
+    (tmp_path / "alice" / "work" / "rules.py").write_text(find("square").solution)
+    (own,) = submissions(tmp_path, tmp_path.parent / f"{tmp_path.name}_workshop")
+    own.files[:] = [path for path in own.files if path.name == SE.file]
+    assert mark(find("square"), own, Points(), timeout=60).points == 2
+
+
+def test_each_student_has_the_own_variant(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("alice", "bob"):
+        classroom.write_folder(tmp_path / "handed_in", name, "x = 1")
+    asked: list[str] = []
+
+    def see(exercise: Any, own: Submission, *more: Any) -> Mark:
+        asked.append(exercise.source)
+        return made_up(own.id)
+
+    monkeypatch.setattr("numpy_se.exercises.grading.grade.mark", see)
+    monkeypatch.setattr("numpy_se.exercises.grading.grade.refuse_wrong_solution", lambda *_: None)
+    grade(tmp_path / "handed_in", [SE], variant=True)
+    assert asked == [SE.variant("alice").source, SE.variant("bob").source]
 
 
 def test_one_check_that_fails_is_not_the_end(tmp_path: Path, monkeypatch: Any) -> None:
