@@ -4,9 +4,10 @@
 
 The averages that a block sees are never negative, as they come behind a ReLU. A hidden unit is a
 random row of w1 times these averages, without a bias. Its sign is often the same for all images.
-If all hidden units of a block are negative, ReLU sends no gradient back: w1 and w2 stay as they
-are, and every gate is 0.5. With few hidden units this happens by chance. A block that is nearly
-dead has gates that move by less than 0.005 between images (standard deviation, mean over channels).
+If all hidden units of a block are negative, ReLU sends no gradient back: nothing but weight decay
+moves w1 and w2, and all images get the same gates, 0.5 without biases. With few hidden units this
+happens by chance. A block that is nearly dead has gates that move by less than 0.005 between images
+(standard deviation, mean over channels).
 
 Each variation trains on 10,000 digits of MNIST for 3 epochs. FOLDER holds the four files; without
 it the digits are searched for as ``load_images`` does.
@@ -20,7 +21,7 @@ import numpy as np
 from loky import get_reusable_executor
 
 from numpy_se.data import Images, load_images
-from numpy_se.gates import collect_gates
+from numpy_se.gates import collect_gates, gate_deviation
 from numpy_se.nets import SqueezeExcite, tiny_net
 from numpy_se.train import Options, train
 
@@ -42,7 +43,7 @@ def one_run(images: Images, title: str, seed: int, epochs: int) -> tuple[float, 
         net = net.after(f"relu{number}", **{f"se{number}": block})
     state = train(net, images, Options(epochs=epochs, seed=seed), progress=False)
     gates = collect_gates(net, state.params, images, images.test_images)
-    deviations = [float(s.std(axis=0).mean()) for s in gates.values()]
+    deviations = [float(gate_deviation(s).mean()) for s in gates.values()]
     return float(state.accuracies[-1]), deviations
 
 

@@ -1,14 +1,18 @@
-"""What the gates of a trained net do: their mean for each class, and how far classes differ."""
+"""What the gates of a trained net do: how they vary, their mean for each class, and what is lost.
+
+Gates are arrays (N, C), as ``Sequential.gates`` gives them for each block. What is computed of them
+is float64: with float32, the deviation of equal gates is not 0.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray
+from numpy_se.contract import Array, IntArray, check_count
 from numpy_se.data import Images, Pixels
-from numpy_se.nets import Layer, LayerBackward, Sequential
+from numpy_se.nets import Layer, LayerBackward, Params, Sequential, SqueezeExcite, Step
 from numpy_se.ops import channel_scale
 
 
@@ -19,7 +23,12 @@ def collect_gates(
     images: Pixels,
     batch: int = 500,
 ) -> dict[str, Array]:
-    """Compute the gates (N, C) of every SE block for the images (N, C, H, W) of a data set."""
+    """Compute the gates (N, C) of every SE block for the images (N, C, H, W) of a data set.
+
+    The net sees ``batch`` of them at a time. Raises ValueError where there is no image.
+    """
+    check_count("collect_gates", "batch", batch, at_least=1)
+    check_count("collect_gates", "the number of images", len(images), at_least=1)
     parts = [
         net.gates(params, data.inputs(images[i : i + batch])) for i in range(0, len(images), batch)
     ]
@@ -31,35 +40,82 @@ def replace_gates(net: Sequential, gates: Mapping[str, Array]) -> Sequential:
 
     Gates (C,) hold for all images, and (N, C) for those of one batch. The parameters are those of
     ``net``. What it answers tells what the net loses without the gates of its own. Raises
-    ValueError where the net has no such block.
+    ValueError where the net has no such block, and TypeError where it is no SE block.
     """
     for name, s in gates.items():
-        net = net.replace(name, _GivenGates(net.find(name).names, s))
+        layer = net.find(name)
+        block = layer.block if isinstance(layer, _GivenGates) else layer
+        if not isinstance(block, SqueezeExcite):
+            wanted = "it wants the name of an SE block"
+            raise TypeError(f"replace_gates: {name} is a {type(block).__name__}; {wanted}")
+        net = net.replace(name, _GivenGates(block, s))
     return net
 
 
 class _GivenGates(Layer):
-    """Scale by given gates (C,) or (N, C). The arrays called ``names`` have no effect."""
+    """Scale by given gates (C,) or (N, C). The parameters of the block have no effect."""
 
-    def __init__(self, names: tuple[str, ...], gates: Array) -> None:
-        self._names, self.gates = names, gates
+    def __init__(self, block: SqueezeExcite, gates: Array) -> None:
+        if np.ndim(gates) not in (1, 2) or np.shape(gates)[-1] != block.channels:
+            wanted = f"they want ({block.channels},) or (N, {block.channels})"
+            raise ValueError(f"replace_gates: gates have shape {np.shape(gates)}; {wanted}")
+        self.block, self.given = block, np.asarray(gates)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self._names
+        return self.block.names
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.block.shapes
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        return self.block.init(rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        s = np.ascontiguousarray(np.broadcast_to(self.gates, x.shape[:2]), x.dtype)
-        y, back_scale = channel_scale(x, s)
+        y, back_scale = channel_scale(x, self.gates(x))
         nothing = {name: np.zeros_like(array) for name, array in params.items()}
         return y, lambda dy: (back_scale(dy)[0], nothing)
+
+    def gates(self, x: Array) -> Array:
+        """Give the gates (N, C) of a batch."""
+        samples = len(x)
+        if self.given.ndim == 2 and len(self.given) != samples:
+            raise ValueError(f"the gates are of {len(self.given)} images; x has {samples}")
+        s = np.broadcast_to(self.given, (samples, self.block.channels))
+        return np.ascontiguousarray(s, x.dtype)
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        y, _ = self(params, x)
+        yield Step("", self, x, y, self.gates(x))
+        return y
+
+    def counts(self, y: Array) -> dict[str, int]:
+        return self.block.counts(y)
+
+
+def gate_deviation(gates: Array) -> Array:
+    """Compute how far the gates (N, C) of each channel vary over the images: deviations (C,).
+
+    All are 0 for a dead block, which gives every image the same gates.
+    """
+    deviation: Array = _float64(gates).std(axis=0)
+    return deviation
 
 
 def class_means(gates: Array, labels: IntArray) -> Array:
     """Compute the mean gates (K, C) of each of the classes 0 to K - 1 from gates (N, C).
 
-    Raises ValueError when a class has no sample.
+    labels (N,) are whole numbers. Raises ValueError for other shapes, for a label below 0, and when
+    a class has no sample; TypeError for labels that are no whole numbers.
     """
+    gates, labels = _float64(gates), np.asarray(labels)
+    if labels.shape != (len(gates),):
+        raise ValueError(f"class_means: labels has shape {labels.shape}; it wants ({len(gates)},)")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"class_means: labels is {labels.dtype}; it wants whole numbers")
+    if labels.min() < 0:
+        raise ValueError(f"class_means: labels has {labels.min()}; it wants 0, 1, 2, ...")
     classes = range(int(labels.max()) + 1)
     if absent := set(classes) - set(labels.tolist()):
         raise ValueError(f"class_means: labels has no sample of class {min(absent)}")
@@ -69,7 +125,8 @@ def class_means(gates: Array, labels: IntArray) -> Array:
 def class_range(gates: Array, labels: IntArray) -> float:
     """Compute how far the mean gates of the classes lie apart: largest minus smallest.
 
-    The mean over channels, from 0 (the lines of all classes coincide) to 1.
+    The mean over channels: 0 where the lines of all classes coincide, and at most 1 for gates from
+    0 to 1. Raises what ``class_means`` raises.
     """
     return float(np.ptp(class_means(gates, labels), axis=0).mean())
 
@@ -78,8 +135,18 @@ def class_separation(gates: Array, labels: IntArray) -> float:
     """Compute the share of the gates' variance that lies between the classes, from 0 to 1.
 
     Summed over channels: (variance of the class means, weighted by class size) / (variance of the
-    gates). 0: all classes have the same mean gates. 1: the class decides the gates.
+    gates). 0: all classes have the same mean gates. 1: the class decides the gates. It is 0 where
+    the gates do not vary. Also known as the correlation ratio, squared. Raises what ``class_means``
+    raises.
     """
-    means = class_means(gates, labels)[labels]  # (N, C)
-    total = float(gates.var(axis=0).sum())
+    moving = np.ptp(_float64(gates), axis=0) > 0
+    means = class_means(gates, labels)[labels][:, moving]  # (N, C)
+    total = float(_float64(gates)[:, moving].var(axis=0).sum())
     return float(means.var(axis=0).sum()) / total if total > 0 else 0.0
+
+
+def _float64(gates: Array) -> Array:
+    """Gates as float64. Raises ValueError unless they are (N, C), with a sample."""
+    if np.ndim(gates) != 2 or not np.size(gates):
+        raise ValueError(f"gates have shape {np.shape(gates)}; they want (N, C), with N at least 1")
+    return np.asarray(gates, np.float64)

@@ -13,7 +13,7 @@ is to arrays of two and more axes, not to biases.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -36,7 +36,7 @@ class Rule(Protocol):
         """Compute the parameters and the state after one step with learning rate ``lr``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SGD:
     """Gradient descent with momentum.
 
@@ -61,8 +61,7 @@ class SGD:
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         lr, momentum, weight_decay = map(float, (lr, self.momentum, self.weight_decay))
         stepped, moved = dict(params), dict(state)
-        for key, grad in grads.items():
-            param = params[key]
+        for key, grad, param in _pairs(grads, params):
             decay = weight_decay if param.ndim > 1 else 0.0
             v = momentum * state[f"{key}.v"] + grad + decay * param
             moved[f"{key}.v"] = v
@@ -70,7 +69,7 @@ class SGD:
         return stepped, moved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam:
     """Steps scaled by running moments of each entry's gradient, with decoupled weight decay.
 
@@ -91,6 +90,8 @@ class Adam:
         _check_range("Adam", "beta1", self.beta1, below=1)
         _check_range("Adam", "beta2", self.beta2, below=1)
         _check_range("Adam", "eps", self.eps)
+        if self.eps == 0:
+            raise ValueError("Adam: eps is 0; it wants more, as a gradient may be 0")
         _check_range("Adam", "weight_decay", self.weight_decay)
 
     def init(self, params: Arrays) -> dict[str, Array]:
@@ -105,8 +106,7 @@ class Adam:
         beta1, beta2, eps = map(float, (self.beta1, self.beta2, self.eps))
         lr, weight_decay, t = float(lr), float(self.weight_decay), float(state["t"]) + 1
         stepped, moved = dict(params), {**state, "t": np.array(t)}
-        for key, grad in grads.items():
-            param = params[key]
+        for key, grad, param in _pairs(grads, params):
             m = beta1 * state[f"{key}.m"] + (1 - beta1) * grad
             v = beta2 * state[f"{key}.v"] + (1 - beta2) * grad * grad
             moved |= {f"{key}.m": m, f"{key}.v": v}
@@ -128,10 +128,18 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.3) -> float:
     return peak * (1 + math.cos(math.pi * (position - warmup) / (1 - warmup))) / 2
 
 
+def _pairs(grads: Arrays, params: Arrays) -> Iterator[tuple[str, Array, Array]]:
+    """Give each gradient with its parameter. One of another shape would be broadcast."""
+    for key, grad in grads.items():
+        if key not in params:
+            raise ValueError(f"grads has {key}; params has {', '.join(params)}")
+        if np.shape(grad) != (wanted := params[key].shape):
+            raise ValueError(f"grads: {key} has shape {np.shape(grad)}; it wants {wanted}")
+        yield key, grad, params[key]
+
+
 def _check_range(title: str, name: str, value: float, below: float = math.inf) -> None:
-    if isinstance(value, Mapping):
-        wanted = "it wants a number; parameters go into init(params)"
-        raise TypeError(f"{title}: {name} is a {type(value).__name__}; {wanted}")
     check_number(title, name, value)
     if not 0 <= value < below:
-        raise ValueError(f"{title}: {name} is {value}; it wants at least 0, and below {below}")
+        limit = "" if below == math.inf else f", and below {below}"
+        raise ValueError(f"{title}: {name} is {value}; it wants at least 0{limit}")

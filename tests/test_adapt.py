@@ -334,7 +334,10 @@ LINES: list[tuple[Any, str]] = [
         """write gradcheck(from_class(InDicts, 4, 2, W="grads['W']", b="grads['b']"), ...)""",
     ),
     (TakesArrays, 'write gradcheck(from_class(TakesArrays, None, None, W="dW", b="db"), ...)'),
-    (affine_forward, "op gives y and a tuple; it must give y, backward. For out, cache ="),
+    (
+        affine_forward,
+        "affine_forward gives y and a tuple; it must give y, backward: the function, ",
+    ),
 ]
 
 
@@ -366,20 +369,20 @@ OTHERS: list[tuple[Any, Any, str]] = [
     (
         forgets,
         np.ones(2),
-        "op gives a ndarray; it must give y, backward, where dx, dW, db = backwa",
+        "forgets gives a ndarray; it must give y, backward, where dx, dW, db = backwa",
     ),
     (
         swaps,
         swaps(np.eye(2), np.eye(2), np.ones(2)),
         "gives backward, y; it must give y, backward, ",
     ),
-    (forgets, None, "op gives None (is a return missing?); it must give y, backward"),
-    (forgets, (1, 2, 3), "op gives a tuple of 3; it must give y, backward"),
-    (forgets, "hello", "op gives a str; it must give y, backward"),
-    (forgets, ValueError("one\ntwo"), "op raises ValueError: one two"),
+    (forgets, None, "forgets gives None (is a return missing?); it must give y, backward"),
+    (forgets, (1, 2, 3), "forgets gives a tuple of 3; it must give y, backward"),
+    (forgets, "hello", "forgets gives a str; it must give y, backward"),
+    (forgets, ValueError("one\ntwo"), "forgets raises ValueError: one two"),
     (nets.Conv2d(3, 4), None, "op is a layer; write gradcheck(from_layer(op, params), ...)"),
     (Held, None, "op is the class Held without forward and backward; it wants a function"),
-    (Generated.backward, None, "op gives None"),
+    (Generated.backward, None, "backward gives None"),
     ([1], None, "op is a list; it wants a function y, backward = op(x, ...)"),
     (None, None, "op is None; it wants a function"),
 ]

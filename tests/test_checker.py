@@ -442,7 +442,7 @@ def by_its_memory(x: Any) -> Any:
 
 BROKEN = {
     "mutates dy": (mutates_dy, "backward changes dy"),
-    "mutates x": (mutates_x, "the op changes x"),
+    "mutates x": (mutates_x, "the forward pass changes x"),
     "random": (lambda x: (x * noise.random(x.shape), lambda dy: 1 * dy), "gives another y"),
     "float32": (
         lambda x: (2 * x, lambda dy: (2 * dy).astype(np.float32)),
@@ -488,7 +488,9 @@ def test_what_is_kept_between_calls_is_named_before_anything_else() -> None:
     rng = np.random.default_rng(0)
     given = rng.standard_normal((2, 3)), rng.standard_normal(3), rng.standard_normal(3)
     for report in (se.gradcheck(running, shapes="N C, C, C"), se.gradcheck(running, *given)):
-        assert report.headline.startswith("the op gives another y when it is called again")
+        assert report.headline.startswith(
+            "the forward pass gives another y when it is called again"
+        )
 
 
 @pytest.mark.parametrize(("op", "message"), BROKEN.values(), ids=BROKEN)
@@ -855,7 +857,7 @@ def test_labels_and_none_are_passed_on() -> None:
 
 
 def test_what_gives_no_backward_is_refused() -> None:
-    with pytest.raises(TypeError, match="op gives a ndarray; it must give y, backward"):
+    with pytest.raises(TypeError, match="gives a ndarray; it must give y, backward"):
         se.gradcheck(np.tanh, np.ones(3))
     x, w = np.ones((2, 4, 3, 5)), np.ones((4, 4))
     with pytest.raises(TypeError, match="excite: gate gives a ndarray; it must give y, backward"):

@@ -259,7 +259,10 @@ def test_gradients_of_an_easier_y_are_no_work(name: str, tmp_path: Path) -> None
 
 BREAKS = {
     "backward changes dy": ("ds =", "dy *= 2; dy = dy / 2; ds ="),
-    "the op changes x": ("    def backward", "    x = x.copy(); old_x[...] = 1\n    def backward"),
+    "the forward pass changes x": (
+        "    def backward",
+        "    x = x.copy(); old_x[...] = 1\n    def backward",
+    ),
     "backward writes into the gradients": ("dw2 = du.T @ a", "dw2 = kept; dw2[...] = du.T @ a"),
 }
 

@@ -179,7 +179,7 @@ def test_wrong_arrays_are_one_line(name: str, change: Any, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 3), (24, 32, 4), (28, 28, 1)])
+@pytest.mark.parametrize("shape", [(32, 32, 3), (24, 32, 4), (28, 28, 1), (16, 16, 2)])
 def test_channels_on_the_last_axis_are_told(shape: tuple[int, ...]) -> None:
     sets = arrays()
     sets["x_train"] = np.ones((TRAIN, *shape), np.uint8)
@@ -192,9 +192,37 @@ def test_odd_shapes_are_images(shape: tuple[int, int, int]) -> None:
     assert Images.from_arrays(**arrays(*shape)).shape == shape
 
 
+def test_where_the_channels_are_is_told_when_it_is_assumed() -> None:
+    assert Images.from_arrays(**arrays(20, 30, 1)).assumed == "the 20 channels are on axis 1"
+    assert Images.from_arrays(**arrays(20, 30, 30)).assumed == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[:, :1],
+        lambda x: x[0],
+        lambda x: x / 255,
+        lambda x: x[..., :-1],
+        lambda x: np.moveaxis(x, 1, -1),
+    ],
+    ids=["one channel", "one image", "floats", "narrower", "channels last"],
+)
+def test_inputs_are_images_as_those_that_are_stored(change: Any) -> None:
+    images = Images.from_arrays(**arrays(3, 6, 7))
+    assert images.inputs(images.test_images).shape == images.test_images.shape
+    with pytest.raises(
+        DataError, match=r"images are .*; they want uint8 and \(N, 3, 6, 7\), as own"
+    ):
+        images.inputs(change(images.test_images))
+
+
 def test_names_of_classes_are_as_many_as_classes() -> None:
     with pytest.raises(DataError, match="classes has 2 names; y_train has 3 classes"):
         Images.from_arrays(**arrays(), classes=("a", "b"))
+    for classes in ("cat", 3):
+        with pytest.raises(DataError, match=rf"classes is {classes!r}; it wants a list of 3 names"):
+            Images.from_arrays(**arrays(), classes=classes)  # type: ignore[arg-type]
 
 
 @given(name=st.sampled_from(sorted(arrays())), place=st.integers(0, 10**6))

@@ -11,7 +11,6 @@ from strategies import fewer, seeds
 
 import numpy_se as se
 from numpy_se.checker import from_layer
-from numpy_se.gates import replace_gates
 from numpy_se.nets import (
     Apply,
     BatchNorm,
@@ -77,10 +76,18 @@ def test_training_and_evaluation_agree_where_nothing_is_random(shape: Any, seed:
     assert not layer.whole_batch
 
 
-@given(shape=maps, seed=seeds, momentum=st.floats(0.01, 1), steps=st.integers(1, 4))
-def test_statistics_follow_the_batches(shape: Any, seed: int, momentum: float, steps: int) -> None:
+@given(
+    shape=maps,
+    seed=seeds,
+    momentum=st.floats(0.01, 1),
+    eps=st.floats(1e-9, 1),
+    steps=st.integers(1, 4),
+)
+def test_statistics_follow_the_batches(
+    shape: Any, seed: int, momentum: float, eps: float, steps: int
+) -> None:
     rng = np.random.default_rng(seed)
-    layer = BatchNorm(shape[1], momentum=momentum)
+    layer = BatchNorm(shape[1], momentum, eps)
     params = layer.init(rng, np.float64)
     want_mean, want_variance = np.zeros(shape[1]), np.ones(shape[1])
     for _ in range(steps):
@@ -90,12 +97,13 @@ def test_statistics_follow_the_batches(shape: Any, seed: int, momentum: float, s
         values = x.transpose(1, 0, 2, 3).reshape(shape[1], -1)
         want_mean = (1 - momentum) * want_mean + momentum * values.mean(axis=1)
         want_variance = (1 - momentum) * want_variance + momentum * values.var(axis=1, ddof=1)
-        np.testing.assert_array_equal(y, se.batch_norm(x, params["gamma"], params["beta"])[0])
+        wanted, _ = se.batch_norm(x, params["gamma"], params["beta"], eps=eps)
+        np.testing.assert_array_equal(y, wanted)
         assert all((params[key] == a).all() for key, a in before.items())  # nothing is changed
         params |= after
     np.testing.assert_allclose(params["mean"], want_mean, rtol=1e-12)
     np.testing.assert_allclose(params["variance"], want_variance, rtol=1e-12)
-    want = (x - want_mean[:, None, None]) / np.sqrt(want_variance + 1e-5)[:, None, None]
+    want = (x - want_mean[:, None, None]) / np.sqrt(want_variance + eps)[:, None, None]
     np.testing.assert_allclose(layer(params, x)[0], want, rtol=1e-10, atol=1e-10)
 
 
@@ -113,6 +121,20 @@ def test_dropout(shape: Any, seed: int, rate: float) -> None:
     y, backward = layer({}, x)
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(backward(dy)[0], dy)
+
+
+@modes
+def test_dropout_refuses_what_it_would_spread(train: Any) -> None:
+    layer, x = Dropout(0.5), np.ones((4, 3))
+
+    def run(x: Any) -> Any:
+        rng = np.random.default_rng(0)
+        return layer({}, x) if train is None else layer.train({}, x, rng)[:2]
+
+    with pytest.raises(TypeError, match="x is int64; it wants float32 or float64"):
+        run(x.astype(np.int64))
+    with pytest.raises(ValueError, match=r"dy has shape \(3,\); it wants \(4, 3\)"):
+        run(x)[1](np.ones(3))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
@@ -236,26 +258,6 @@ def test_a_layer_is_found_and_replaced_at_any_depth() -> None:
                 call(name)
 
 
-@given(seed=seeds)
-def test_gates_can_be_given(seed: int) -> None:
-    """A net with its own gates in place of its gates is the same net."""
-    rng = np.random.default_rng(seed)
-    branch = Sequential(conv=Conv2d(3, 3), se=SqueezeExcite(3, 1, bias=True))
-    net = Sequential(first=SqueezeExcite(3, 1), unit=residual(branch))
-    params, x = net.init(rng, np.float64), rng.standard_normal((4, 3, 5, 2))
-    gates, y = net.gates(params, x), net(params, x)[0]
-    same, backward = replace_gates(net, gates)(params, x)
-    np.testing.assert_allclose(same, y, rtol=1e-12)
-    _, grads = backward(np.ones_like(y))
-    assert grads.keys() == params.keys()
-    assert not any(grads[key].any() for key in params if "conv" not in key)
-    open_gates = replace_gates(net, {name: np.ones(3) for name in gates})
-    conv = se.conv2d(x, params["unit.branch.conv.w"], params["unit.branch.conv.b"], padding=1)[0]
-    np.testing.assert_allclose(open_gates(params, x)[0], x + conv, rtol=1e-12)
-    with pytest.raises(ValueError, match="there is no layer second"):
-        replace_gates(net, {"second": np.ones(3)})
-
-
 @pytest.mark.parametrize("run", ["evaluation", "training", "walk"])
 def test_errors_name_the_layer(run: str) -> None:
     unit = Sequential(sum=residual(Sequential(se2=SqueezeExcite(4, 2))))
@@ -272,6 +274,78 @@ def test_errors_name_the_layer(run: str) -> None:
         runs[run]()
 
 
+class Bias(Layer):
+    """A layer of somebody's own, with the dict of gradients that ``give`` makes of the right one.
+
+    It draws noise in training, though it has no statistics.
+    """
+
+    names = ("b",)
+
+    def __init__(self, give: Any = lambda b: {"b": b}, dx: Any = lambda dy: dy.copy()) -> None:
+        self.give, self.dx = give, dx
+
+    def init(self, rng: Any, dtype: Any = np.float32) -> Any:
+        return {"b": np.zeros(3, dtype)}
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        return x + params["b"], lambda dy: (self.dx(dy), self.give(dy.sum(axis=0)))
+
+    def train(self, params: Any, x: Any, rng: Any) -> Any:
+        y, backward = self(params, x)
+        return y + rng.standard_normal(x.shape), backward, {}
+
+
+@modes
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (Bias(lambda b: {}), "own: the dict of gradients lacks b; it wants b"),
+        (Bias(lambda b: {"bias": b}), "own: the dict of gradients lacks b"),
+        (Bias(lambda b: {"b": b, "c": b}), "own: the dict of gradients has c, which it must not"),
+        (
+            Bias(lambda b: {"b": b[None]}),
+            r"own: the gradient of b has shape \(1, 3\); it wants \(3",
+        ),
+        (Bias(lambda b: {"b": b.astype(np.float32)}), "gradient of b is float32; it wants float64"),
+        (Bias(lambda b: {"b": 3}), "own: the gradient of b is an int; it wants a NumPy array"),
+        (Bias(dx=lambda dy: dy[0]), r"own: the gradient of x has shape \(3,\); it wants \(2, 3\)"),
+        (Bias(dx=lambda dy: (dy,)), "own: the gradient of x is a tuple; it wants a NumPy array"),
+    ],
+)
+def test_gradients_of_own_layers_must_fit(layer: Layer, words: str, train: Any) -> None:
+    net, rng = Sequential(a=Linear(4, 3), own=layer), np.random.default_rng(0)
+    params, x = net.init(rng, np.float64), rng.standard_normal((2, 4))
+    backward = net(params, x)[1] if train is None else net.train(params, x, rng)[1]
+    with pytest.raises((ValueError, TypeError), match=words):
+        backward(np.ones((2, 3)))
+
+
+def test_a_layer_that_trains_in_its_own_way_wants_whole_batches() -> None:
+    assert Bias().whole_batch
+    assert Sequential(own=Bias()).whole_batch
+    assert not Sequential(a=Linear(4, 3)).whole_batch
+
+
+def test_layers_have_any_name() -> None:
+    net = Sequential(self=Both(se.add, merge=Linear(4, 3), self=Linear(4, 3)))
+    net = net.after("self", place=Linear(3, 2))
+    params = net.init(np.random.default_rng(0))
+    assert "self.merge.w" in params
+    assert net(params, np.ones((5, 4), np.float32))[0].shape == (5, 2)
+
+
+def test_a_layer_must_give_its_backward() -> None:
+    class Half(Layer):
+        def __call__(self, params: Any, x: Any) -> Any:
+            return x
+
+    with pytest.raises(
+        TypeError, match="half: the layer gives a ndarray; it must give y, backward"
+    ):
+        Sequential(half=Half())({}, np.ones((2, 3)))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -281,6 +355,9 @@ def test_errors_name_the_layer(run: str) -> None:
         (lambda: Dropout("0.5"), TypeError, "Dropout: rate is '0.5'; it wants a number"),
         (lambda: BatchNorm(3, momentum=0), ValueError, "BatchNorm: momentum is 0"),
         (lambda: BatchNorm(3, momentum=None), TypeError, "BatchNorm: momentum is None; it wants a"),
+        (lambda: BatchNorm(3, eps="a"), TypeError, "BatchNorm: eps is 'a'; it wants a number"),
+        (lambda: BatchNorm(3, eps=-1), ValueError, "BatchNorm: eps is -1; it wants a number of at"),
+        (lambda: BatchNorm(3, eps=np.nan), ValueError, "BatchNorm: eps is nan"),
         (lambda: BatchNorm(3, momentum=1.5), ValueError, "momentum is 1.5; .* and at most 1"),
         (lambda: Conv2d(0, 3), ValueError, "Conv2d: channels is 0"),
         (lambda: Conv2d(1, 3, padding=-1), ValueError, "Conv2d: padding is -1; it wants at least"),
@@ -289,6 +366,12 @@ def test_errors_name_the_layer(run: str) -> None:
         (lambda: Linear(3, 0), ValueError, "Linear: outputs is 0; it wants at least 1"),
         (lambda: Sequential(f=se.relu), TypeError, r"f is a function; it wants Apply\(op\)"),
         (lambda: Sequential(f=3), TypeError, "f is an int; it wants a Layer"),
+        (
+            lambda: tiny_net().replace("relu1", se.relu),
+            TypeError,
+            "replace: relu1 is a function; it",
+        ),
+        (lambda: tiny_net().replace("relu1", None), TypeError, "replace: relu1 is None"),
         (lambda: Sequential(Linear(3, 4)), TypeError, r"Linear\(.*\) has no name; write name=Laye"),
         (lambda: Both(se.add, Linear(3, 4), Linear(3, 4)), TypeError, "Both: Linear.* has no name"),
         (lambda: Both("add", a=Linear(3, 4)), TypeError, "Both: merge is 'add'; it wants an opera"),

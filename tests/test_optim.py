@@ -51,8 +51,8 @@ def test_a_step_changes_nothing_that_it_gets(rule: Any) -> None:
 
 
 NUMPY_RULES = [
-    SGD(np.float64(0.9), np.float64(0.1)),
-    Adam(np.float64(0.9), weight_decay=np.float64(1)),
+    SGD(momentum=np.float64(0.9), weight_decay=np.float64(0.1)),
+    Adam(beta1=np.float64(0.9), weight_decay=np.float64(1)),
 ]
 
 
@@ -65,13 +65,18 @@ def test_the_dtype_is_kept_whatever_the_dtype_of_the_settings(rule: Any) -> None
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: SGD({"w": np.ones(9)}, 0.05), TypeError, r"a dict; .* go into init\(params\)"),
-        (lambda: SGD("0.9"), TypeError, "SGD: momentum is '0.9'; it wants a number"),
-        (lambda: SGD(2), ValueError, "SGD: momentum is 2; it wants at least 0, and below 1"),
-        (lambda: SGD(1.0), ValueError, "SGD: momentum is 1.0"),
+        (lambda: SGD(0.1), TypeError, "positional"),  # which would not be the learning rate
+        (lambda: SGD(momentum="0.9"), TypeError, "SGD: momentum is '0.9'; it wants a number"),
+        (
+            lambda: SGD(momentum=2),
+            ValueError,
+            "SGD: momentum is 2; it wants at least 0, and below 1",
+        ),
+        (lambda: SGD(momentum=1.0), ValueError, "SGD: momentum is 1.0"),
         (lambda: SGD(weight_decay=-1), ValueError, "SGD: weight_decay is -1"),
-        (lambda: SGD(float("nan")), ValueError, "SGD: momentum is nan"),
-        (lambda: Adam(1.0), ValueError, "Adam: beta1 is 1.0; it wants at least 0, and below 1"),
+        (lambda: SGD(momentum=float("nan")), ValueError, "SGD: momentum is nan"),
+        (lambda: Adam(beta1=1.0), ValueError, "Adam: beta1 is 1.0; it wants at least 0, and below"),
+        (lambda: Adam(eps=0), ValueError, "Adam: eps is 0; it wants more"),
         (lambda: Adam(beta2=1.0), ValueError, "Adam: beta2 is 1.0"),
         (lambda: Adam(eps=-1e-8), ValueError, "Adam: eps is -1e-08; it wants at least 0"),
         (lambda: Adam(weight_decay=-1), ValueError, "Adam: weight_decay is -1"),

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,19 @@ def test_common_arguments_are_no_settings(tmp_path: Path) -> None:
     results = sweep(scaled, jobs(3), tmp_path, Here(), common={"by": np.float32(4)})
     assert results == {"half of 3": 12.0}
     kept = json.loads((tmp_path / "half of 3.json").read_text())
-    assert kept == {"settings": {"number": 3}, "result": 12.0}
+    scale = scaled.__qualname__
+    assert kept == {"function": scale, "settings": {"number": 3}, "result": 12.0}
+    with pytest.raises(SweepError, match="number is in common, and in the settings of half of 3"):
+        sweep(scaled, jobs(3), tmp_path, Here(), common={"number": 3})
+
+
+def test_a_result_is_that_of_its_function(tmp_path: Path) -> None:
+    sweep(halve, jobs(1), tmp_path, Here(), progress=False)
+    with pytest.raises(SweepError, match=r"half of 1\.json is a result of halve, not of echo"):
+        sweep(echo, jobs(1), tmp_path, Here(), progress=False)
+    sweep(partial(halve), jobs(1), tmp_path, Here(), progress=False)
+    with pytest.raises(TypeError, match="executor is 2; it wants one that can submit"):
+        sweep(halve, jobs(2), tmp_path, 2)  # type: ignore[arg-type]
 
 
 def test_a_failure_keeps_the_other_results(tmp_path: Path) -> None:
@@ -144,12 +157,16 @@ def test_a_result_that_cannot_be_saved_is_a_failure_of_its_job(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("job", "words"),
     [
-        ({"a/b": {}}, "a job is named 'a/b'; it wants no dot in front, and none of"),
-        ({"..": {}}, "a job is named '..'; it wants no dot in front"),
-        ({"a\\b": {}}, "it wants no dot in front, and none of"),
-        ({"a\0": {}}, "it wants the name of a file, up to 200 letters"),
+        ({"a/b": {}}, "a job is named 'a/b'; it wants no dot or space at its ends, and none of"),
+        ({"..": {}}, "a job is named '..'; it wants no dot or space at its ends"),
+        ({"a. ": {}}, "it wants no dot or space at its ends"),
+        ({"a\\b": {}}, "it wants no dot or space at its ends, and none of"),
+        ({"a\0": {}}, "it wants the name of a file, of up to 150 bytes"),
+        ({"\N{LATIN SMALL LETTER E WITH ACUTE}" * 76: {}}, "of up to 150 bytes"),
+        ({"Con.1": {}}, "a job is named 'Con.1', which names a device on some systems"),
+        ({"Fine": {}}, "a job is named 'Fine', and one 'fine': the same file on some systems"),
         ({"": {}}, "a job is named ''; it wants the name of a file"),
-        ({"a" * 201: {}}, "it wants the name of a file, up to 200 letters"),
+        ({"a" * 151: {}}, "it wants the name of a file, of up to 150 bytes"),
         ({3: {}}, "a job is named 3; it wants the name of a file"),
         ({"a": 3}, "the settings of a are 3; they want a dict"),
         ({"a": {"x": np.ones(3)}}, "the settings of a cannot be kept: JSON cannot hold a ndarray"),

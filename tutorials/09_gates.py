@@ -22,7 +22,7 @@ from course import QUICK, interval, show
 from numpy_se import channel_scale, global_avg_pool
 from numpy_se.data import load_images
 from numpy_se.figures import class_gates
-from numpy_se.gates import class_range, class_separation, collect_gates
+from numpy_se.gates import class_range, class_separation, collect_gates, gate_deviation
 from numpy_se.nets import tiny_net
 from numpy_se.train import Options, train
 
@@ -155,7 +155,7 @@ for block in BLOCKS:
 # convolution could have learned, too.
 
 table("mean gate", every(gates, np.mean))
-table("deviation between images", every(gates, lambda s: s.std(axis=0).mean()))
+table("deviation between images", every(gates, lambda s: gate_deviation(s).mean()))
 table("always open (% of channels)", every(gates, lambda s: 100 * (s > 0.9).all(axis=0).mean()))
 table("always shut (% of channels)", every(gates, lambda s: 100 * (s < 0.1).all(axis=0).mean()))
 
@@ -180,7 +180,7 @@ axis.imshow(255 - np.vstack(rows), cmap="gray")
 axis.set_yticks(28 * np.arange(len(rows)) + 14, labels=names)
 axis.set_xticks([3 * 28, 9.5 * 28], labels=["open the channel most", "shut the channel most"])
 axis.grid(False)
-axis.set_title("Early gates follow the ink, later ones more the shape")
+axis.set_title("The digits that open a channel most, and those that shut it most")
 show(figure, "09_gates_digits")
 
 # %%
@@ -217,13 +217,13 @@ def forward(params, images, replaced):
 
 
 def linear_rule(z_train, z_test):
-    """Tell the digit from averages by least squares; give the accuracy in percent."""
+    """Recognise digits from averages by least squares; give the accuracy in percent."""
     with_one = [np.column_stack([z, np.ones(len(z))]) for z in (z_train, z_test)]
     weights = np.linalg.lstsq(with_one[0], np.eye(10)[digits.train_labels], rcond=None)[0]
     return 100 * np.mean((with_one[1] @ weights).argmax(axis=1) == labels)
 
 
-def told(params):
+def recognised(params):
     """Give the accuracy of the linear rule at every block, from all averages and from 16."""
     z_train, z_test = (forward(params, x, {})[1] for x in (digits.train_images, images))
     return [
@@ -232,9 +232,9 @@ def told(params):
     ]
 
 
-by_all, by_16 = np.array([told(params) for params in nets]).swapaxes(0, 1)  # (nets, blocks)
-by_all_before, by_16_before = np.array([told(params) for params in untrained]).swapaxes(0, 1)
-table("digits told by the averages (%)", by_all)
+by_all, by_16 = np.array([recognised(params) for params in nets]).swapaxes(0, 1)  # (nets, blocks)
+by_all_before, by_16_before = np.array([recognised(params) for params in untrained]).swapaxes(0, 1)
+table("digits recognised by averages (%)", by_all)
 table("  before training", by_all_before)
 table("  by 16 of the averages", by_16)
 table("  by 16 of them, before training", by_16_before)
@@ -373,7 +373,7 @@ show(figure, "09_gates")
 # What we learn
 # -------------
 #
-# With five nets and 4,000 digits, this is what we found; hold your own numbers against it.
+# With five nets and 4,000 digits, this is what we found; compare it with your own numbers.
 #
 # - Claim 1: the averages do tell the digits. They do so at the first block, and before training,
 #   too. So "there is no good pattern" is not why early gates do little (claim 2).

@@ -66,11 +66,12 @@ show(figure, "11_where_inputs")
 # Why this is hard without SE
 # ---------------------------
 #
-# A convolution of 3 x 3 pixels sees the sign only where it is. The digits are elsewhere, so what it
-# makes of them cannot depend on the sign. Deeper layers see more, and the last layer sees all: but
-# it *adds*. The score of "3" is a sum of terms, some from the sign, some from the two digits. What
-# the task wants is a *product*: (sign says first) times (first is a 3) plus (sign says second)
-# times (second is a 3). ReLU can build products out of sums, at the price of many units.
+# A convolution of 3 x 3 pixels sees the sign only where it is. Most of the digits lie elsewhere,
+# and what it makes of them there cannot depend on the sign. Deeper layers see more, and the last
+# layer sees all: but it *adds*. The score of "3" is a sum of terms, some from the sign, some from
+# the two digits. What the task wants is a *product*: (sign says first) times (first is a 3) plus
+# (sign says second) times (second is a 3). ReLU can build products out of sums, at the price of
+# many units.
 #
 # An SE block has the product built in. The average of a map tells whether there are stripes, and of
 # which kind, anywhere: it does not matter where. From it come the gates, and the gates multiply.
@@ -137,7 +138,8 @@ print(
 # --------------------
 #
 # Take an image and turn its sign by 90 degrees: the digits stay as they are, the question changes.
-# If the block does what its name says, the gates change over, and the answer follows.
+# If the block does what its name says, the gates become those of the other sign, and the answer
+# follows.
 
 
 def turned(images):
@@ -186,7 +188,7 @@ print(f"with the gates of the turned image, {100 * same:.0f} % of the answers fo
 #
 # Chapter 9 froze the gates of a net for digits, and nothing was lost. Here:
 #
-# - *mean*: every image gets the mean gates over all test images;
+# - *mean*: every image gets the mean gates over all test images, in all blocks or in one alone;
 # - *mean of its sign*: every image gets the mean gates of the images with its sign;
 # - *same sign*: the gates of another image, drawn at random, with the same sign;
 # - *other sign*: the same, with the other sign.
@@ -195,9 +197,11 @@ rng = np.random.default_rng(0)
 rows = {k: np.flatnonzero(signs == k) for k in (0, 1)}
 alike = np.array([rng.choice(rows[k]) for k in signs])
 unlike = np.array([rng.choice(rows[1 - k]) for k in signs])
+mean_gates = {name: np.broadcast_to(s.mean(axis=0), s.shape) for name, s in gates.items()}
 FROZEN = {
     "its own gates": gates,
-    "mean": {name: np.broadcast_to(s.mean(axis=0), s.shape) for name, s in gates.items()},
+    "mean": mean_gates,
+    **{f"mean in {name}": gates | {name: s} for name, s in mean_gates.items()},
     "mean of its sign": {name: mean[signs] for name, mean in means.items()},
     "same sign": {name: s[alike] for name, s in gates.items()},
     "other sign": {name: s[unlike] for name, s in gates.items()},
@@ -206,8 +210,9 @@ for title, given in FROZEN.items():
     print(f"gates: {title:18} accuracy {100 * np.mean(answers(net, given) == labels):6.2f} %")
 
 # %%
-# Two sets of gates, one for each sign, are nearly all that the net needs. So the block does what
-# its name says: it excites the maps that help to answer the question, and suppresses the others.
+# The dynamic gates of block 1 are needed, those of the others hardly. Two sets of gates, one for
+# each sign, are nearly all that the net needs. So the block does what its name says: it excites the
+# maps that help to answer the question, and suppresses the others.
 #
 # Nets of the same size, and larger ones
 # --------------------------------------
@@ -290,8 +295,8 @@ for name, values in errors.items():
 # - The gates of block 1 follow the sign, and little else. With horizontal stripes the channels that
 #   look at the first digit are open and those that look at the second one are closed; with vertical
 #   stripes it is the other way round.
-# - The answer follows the gates: turn the sign, and it changes over; give the gates of the turned
-#   image alone, and it changes over as well.
+# - The answer follows the gates: turn the sign, and the answer becomes the other digit; give the
+#   gates of the turned image alone, and it does so as well.
 # - Here the gates must be *dynamic*. With the mean gates the net can only guess which digit is
 #   meant. That is the difference to chapter 9, where nothing was lost: whether SE helps depends on
 #   the task, and not on the block alone.
@@ -317,9 +322,10 @@ for name, values in errors.items():
 #
 # 1. Not the image is averaged, but the maps behind the first convolution and its ReLU. A filter
 #    that answers to horizontal edges has a larger average over horizontal stripes.
-# 2. Where the first two blocks have closed the maps of the wrong digit, there is nothing left to
-#    choose.
+# 2. Where the first block has closed the maps of the wrong digit, there is nothing left to choose.
+#    With the mean gates in block 2 or 3 alone, hardly anything is lost.
 # 3. Those with two digits of the same class. There the answer does not depend on the sign.
-# 4. Behind the first convolution: there the digits are not mixed yet, and there are filters that
-#    see the stripes. Try it: ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``, with
-#    ``SqueezeExcite`` from ``numpy_se.nets``.
+# 4. Behind the first convolution. It can have filters that see the stripes, and others that look at
+#    one digit more than at the other; later layers have mixed the two. Try it:
+#    ``plain.after("relu1", se1=SqueezeExcite(16, ratio=2))``, with ``SqueezeExcite`` from
+#    ``numpy_se.nets``.

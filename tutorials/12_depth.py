@@ -28,6 +28,7 @@ from numpy_se.gates import (
     class_range,
     class_separation,
     collect_gates,
+    gate_deviation,
     replace_gates,
 )
 from numpy_se.nets import se_resnet
@@ -37,8 +38,8 @@ from numpy_se.train import Options, accuracy, sweep, train
 # The nets
 # --------
 #
-# ``se_resnet(depth)`` is the net of He et al. for small images: a convolution, then three stages of
-# 16, 32 and 64 channels, with n units each. A unit is
+# ``se_resnet(depth)`` is built after the net of He et al. for CIFAR-10: a convolution, then three
+# stages of 16, 32 and 64 channels, with n units each. A unit is
 #
 # .. math:: y = \mathrm{relu}(F(x) + x), \qquad
 #           F = \text{conv, batch norm, relu, conv, batch norm, SE}
@@ -85,7 +86,7 @@ def one_run(images, depth, ratio, seed, epochs):
         "frozen": error(replace_gates(net, frozen)),
         "ranges": [round(class_range(s, labels), 4) for s in blocks],
         "separations": [round(class_separation(s, labels), 4) for s in blocks],
-        "deviations": [round(float(s.std(axis=0).mean()), 6) for s in blocks],
+        "deviations": [round(float(gate_deviation(s).mean()), 6) for s in blocks],
         "means": [class_means(s, labels).round(3).tolist() for s in (first, middle, last)],
     }
 

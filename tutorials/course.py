@@ -30,6 +30,9 @@ LONG = "--long" in sys.argv[1:]
 
 T95 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26]  # Student's t for 2 to 10 runs
 
+if QUICK and LONG:
+    raise SystemExit("the kept results come from whole runs: leave out --quick, or --long")
+
 plt.style.use(HERE / "course.mplstyle")
 
 

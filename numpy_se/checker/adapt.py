@@ -52,7 +52,7 @@ def from_cache(forward: Op, backward: Op) -> Op:
     @functools.wraps(forward)
     def op(*args: Any) -> tuple[Any, Op]:
         result = forward(*args)
-        if not (isinstance(result, tuple) and len(result) == 2):
+        if not _is_pair(result):
             raise TypeError(f"from_cache: {title} gives {_given(result)}; it must give out, cache")
         out, cache = result
         return out, lambda dout: in_order(backward(dout, cache), names, args)
@@ -175,7 +175,7 @@ def explain(op: Any, result: Any = NOT_CALLED, names: Sequence[str] = ()) -> str
     "" where all is well: an op that gives ``y, backward``, or, where it was not called, one that
     can be called. The dots in the line stand for the arguments, or for ``shapes=``.
     """
-    if isinstance(result, tuple) and len(result) == 2 and callable(result[1]):
+    if _is_pair(result) and callable(result[1]):
         return ""
     if hasattr(op, "init") and hasattr(op, "names") and callable(op):
         return "op is a layer; write gradcheck(from_layer(op, params), ...)"
@@ -188,7 +188,7 @@ def explain(op: Any, result: Any = NOT_CALLED, names: Sequence[str] = ()) -> str
     if has_both(op) or isinstance(op, type):
         return _explain_object(op)
     if isinstance(result, BaseException):
-        return f"op raises {in_short(result)}"
+        return f"{_name(op)} raises {in_short(result)}"
     return _explain_result(op, result, names)
 
 
@@ -205,19 +205,26 @@ def _explain_object(op: Any) -> str:
 
 
 def _explain_result(op: Any, result: Any, names: Sequence[str]) -> str:
-    title, wanted = title_of(op), f"op gives {_given(result)}; it must give y, backward"
+    title = _name(op)
+    wanted = f"{title} gives {_given(result)}; it must give y, backward"
     if _is_output(result):
         grads = ", ".join(f"d{name}" for name in names) or "dx"
         return f"{wanted}, where {grads} = backward(dy). Does its return forget backward?"
-    if isinstance(result, tuple) and len(result) == 2 and callable(result[0]):
-        return "op gives backward, y; it must give y, backward, in this order"
-    if isinstance(result, tuple) and len(result) == 2 and _is_output(result[0]):
+    if _is_pair(result) and callable(result[0]):
+        return f"{title} gives backward, y; it must give y, backward, in this order"
+    if _is_pair(result) and _is_output(result[0]):
         return (
-            f"op gives y and {one_line(kind_of(result[1]))}; it must give y, backward. For "
+            f"{title} gives y and {one_line(kind_of(result[1]))}; it must give y, backward: the "
+            "function, which is not called there. For "
             f"out, cache = {title}(...) with a backward of its own, write "
             f"gradcheck(from_cache({title}, {_backward_name(op, title)}), ...)"
         )
     return wanted
+
+
+def _name(op: Op) -> str:
+    name = title_of(op)
+    return name if name.isidentifier() else "op"
 
 
 def _class_check(cls: type, made: str = "") -> str:
@@ -228,6 +235,10 @@ def _given(result: Any) -> str:
     if isinstance(result, tuple):
         return f"a tuple of {len(result)}"
     return one_line(kind_of(result))
+
+
+def _is_pair(result: Any) -> bool:
+    return isinstance(result, tuple | list) and len(result) == 2
 
 
 def _is_output(y: Any) -> bool:

@@ -112,7 +112,7 @@ def run(op: Op, names: tuple[str, ...], args: tuple[Any, ...], rng: np.random.Ge
     promises = _Promises(names, args, own, y, first, dy, shares)
     found = list(promises.of_forward())
     if not _close(first, op(*copies(args))[0]):
-        text = "the op gives another y when it is called again with the same arguments"
+        text = "the forward pass gives another y when it is called again with the same arguments"
         return Run(args, first, dy, (), (*found, Finding(Kind.ANOTHER_Y, "y", text)))
     changed = {f.subject for f in found if f.kind is Kind.CHANGES}
     if not np.array_equal(first, y):
@@ -151,7 +151,7 @@ class _Promises:
     def of_forward(self) -> Iterator[Finding]:
         for name, a, b in zip(self.names, self.args, self.own, strict=True):
             if _new(a, b):
-                yield Finding(Kind.CHANGES, name, f"the op changes {name}")
+                yield Finding(Kind.CHANGES, name, f"the forward pass changes {name}")
         for name, b in zip(self.names, self.own, strict=True):
             if self._share(self.y, b):
                 yield Finding(Kind.SHARES, "y", f"y shares memory with {name}")

@@ -32,7 +32,7 @@ def as_images(name: str, array: Any) -> Pixels:
         raise DataError(f"{name} has shape {array.shape}; every axis wants at least 1 entry")
     images: Pixels = array[:, None] if array.ndim == 3 else array
     _, channels, height, width = images.shape
-    colours = width in (3, 4) or (width == 1 and channels == height)
+    colours = width in (3, 4) or (width < 3 and channels == height)
     if colours and min(channels, height) > 4:
         raise DataError(
             f"{name} has shape {array.shape}, with the channels last; it wants (N, C, H, W): "

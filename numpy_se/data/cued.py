@@ -28,12 +28,14 @@ def cued_digits(digits: Images, train: int = 10_000, test: int = 2_000, seed: in
     """Make the task of grey ``digits`` (N, 1, H, W) of uint8, with so many images.
 
     Training images are made of training digits only, test images of test digits only. All pairs of
-    classes are equally frequent with each sign, if the number of images is a multiple of 200; the
-    label is the class of the digit to read. So a net that does not read the sign is right in at
-    most 55 % of the images. The same arguments give the same images.
+    classes are equally frequent with each sign, if the number of images is a multiple of 2 K^2, 200
+    for K = 10 classes. The label is the class of the digit to read. So a net that does not read the
+    sign can expect to be right in (1 + 1/K) / 2 of the images at best, 55 % for ten classes. The
+    same arguments give the same images.
 
-    Raises DataError for images of another kind and for a class without a digit; ValueError and
-    TypeError for numbers that are no counts.
+    Raises DataError for images of another kind, for a class without a digit, and for so few
+    training images that a class is not to be read in any; ValueError and TypeError for numbers that
+    are no counts.
     """
     check_count("cued_digits", "train", train, at_least=1)
     check_count("cued_digits", "test", test, at_least=1)
@@ -45,8 +47,14 @@ def cued_digits(digits: Images, train: int = 10_000, test: int = 2_000, seed: in
             f"it wants (1, H, W) of uint8, with sides of at least {SIDE}"
         )
     classes, rng = len(digits.classes), np.random.default_rng(seed)
+    x_train, y_train = _pairs(digits.train_images, digits.train_labels, classes, train, rng)
+    if absent := set(range(classes)) - set(y_train.tolist()):
+        raise DataError(
+            f"train is {train}: class {min(absent)} is not to be read in any of so few images"
+        )
     return Images.from_arrays(
-        *_pairs(digits.train_images, digits.train_labels, classes, train, rng),
+        x_train,
+        y_train,
         *_pairs(digits.test_images, digits.test_labels, classes, test, rng),
         name=f"cued digits of {digits.name}",
         source=digits.source,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray, check_count
+from numpy_se.contract import Array, IntArray, check_count, in_short
 from numpy_se.data.arrays import Pixels, as_images, as_labels, count_classes, moments
 from numpy_se.data.errors import DataError
 
@@ -72,10 +72,14 @@ class Images:
         count = count_classes("y_train", train_labels)
         if strange := set(test_labels.tolist()) - set(range(count)):
             raise DataError(f"y_test has the label {min(strange)}, which y_train has not")
+        if isinstance(classes, str) or not (classes is None or hasattr(classes, "__len__")):
+            raise DataError(f"classes is {in_short(classes)}; it wants a list of {count} names")
         if classes is not None and len(classes) != count:
             raise DataError(f"classes has {len(classes)} names; y_train has {count} classes")
         mean, std = moments("x_train", train_images)
+        channels, height, width = train_images.shape[1:]
         assumed = {
+            f"the {channels} channels are on axis 1": width < 3 < min(channels, height),
             "without an axis for channels, images are grey": x_train.ndim == 3,
             "labels (N, 1) stand for (N,)": y_train.ndim == 2,
             "a constant channel becomes 0": (std == 0).any(),
@@ -117,8 +121,15 @@ class Images:
     def inputs(self, images: Pixels, dtype: Any = np.float32) -> Array:
         """Convert stored images to ``dtype``, with mean 0 and deviation 1 per channel.
 
-        This holds over the training set; a channel that is constant there becomes 0.
+        This holds over the training set; a channel that is constant there becomes 0. Raises
+        DataError unless the images (N, C, H, W) are stored as the training images are.
         """
+        got, wanted = ((a.dtype, a.shape[1:]) for a in (images, self.train_images))
+        if got != wanted or images.ndim != 4:
+            want = f"{wanted[0]} and (N, {', '.join(map(str, wanted[1]))})"
+            raise DataError(
+                f"images are {got[0]} of shape {images.shape}; they want {want}, as {self.name} has"
+            )
         precise = np.result_type(images, dtype)
         mean, std = (a.astype(precise)[:, None, None] for a in (self.mean, self.std))
         normalised: Array = ((images - mean) / std).astype(dtype, copy=False)

@@ -15,14 +15,15 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 def read_npz(path: str | Path) -> Images:
     """Make a data set of the arrays x_train, y_train, x_test and y_test of an .npz file.
 
-    They must be what ``Images.from_arrays`` takes. The name of the data set is that of the file.
-    Raises DataError, which names the file, when it cannot be read, is damaged, lacks an array or
-    has one that is refused. Nothing is unpickled.
+    They must be what ``Images.from_arrays`` takes. There may be an array ``classes`` of K names.
+    Other arrays are not read. The name of the data set is that of the file. Raises DataError, which
+    names the file, when it cannot be read, is damaged, lacks an array or has one that is refused.
+    Nothing is unpickled.
     """
     path = Path(path).expanduser()
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in NAMES if name in file}
+            arrays = {name: file[name] for name in (*NAMES, "classes") if name in file}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except MemoryError:
@@ -33,7 +34,9 @@ def read_npz(path: str | Path) -> Images:
         ) from error
     if missing := [name for name in NAMES if name not in arrays]:
         raise DataError(f"{path} has no array {missing[0]}; it wants {', '.join(NAMES)}")
+    classes = arrays.pop("classes", None)
+    names = None if classes is None else list(map(str, classes.ravel()))
     try:
-        return Images.from_arrays(**arrays, name=path.stem, source=str(path))
+        return Images.from_arrays(**arrays, classes=names, name=path.stem, source=str(path))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error

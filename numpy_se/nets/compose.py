@@ -26,8 +26,7 @@ class _Named(Layer):
             if "." in name:
                 raise ValueError(f"{title}: a layer is named {name!r}; names want no dot")
             if not isinstance(layer, Layer):
-                what = "Apply(op)" if isfunction(layer) else "a Layer"
-                raise TypeError(f"{title}: {name} is {kind_of(layer)}; it wants {what}")
+                _refuse(f"{title}: {name}", layer)
         self.layers = layers
 
     def __repr__(self) -> str:
@@ -90,9 +89,11 @@ class _Named(Layer):
         """Build the same net with another layer at a place, named as by ``walk``.
 
         The other layer must take the arrays of the one that it replaces. Raises ValueError if
-        there is no such place.
+        there is no such place, TypeError for what is no layer.
         """
         self.find(name)
+        if not isinstance(layer, Layer):
+            _refuse(f"replace: {name}", layer)
         place, _, below = name.partition(".")
         inner = self.layers[place]
         replaced = copy(self)
@@ -116,16 +117,23 @@ class _Named(Layer):
         """Run one layer, in training where there is a generator. Its gradients get its name."""
         layer, own = self.layers[name], self.own_params(params, name)
         with _in_layer(name):
-            y, backward, after = (*layer(own, x), {}) if rng is None else layer.train(own, x, rng)
+            if rng is None:
+                y, backward = run_op("the layer", layer, own, x)
+                seen: Params = {}
+            else:
+                y, backward, seen = layer.train(own, x, rng)
 
         def named_backward(dy: Array) -> tuple[Array, Params]:
             with _in_layer(name):
                 if dy is None:
                     raise TypeError("dy is None; only the first layer may have input_grad=False")
                 dx, grads = backward(dy)
+                _check_gradients(
+                    layer.names, {**own, "x": x}, {**grads, "x": x if dx is None else dx}
+                )
             return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
 
-        return y, named_backward, {f"{name}.{key}": value for key, value in after.items()}
+        return y, named_backward, {f"{name}.{key}": value for key, value in seen.items()}
 
     def _walk(
         self, name: str, params: Mapping[str, Array], x: Array
@@ -148,10 +156,10 @@ class Sequential(_Named):
     net.init(rng)       # {"conv.w": ..., "conv.b": ..., "se.w1": ..., "se.w2": ...}
     """
 
-    def __init__(self, *unnamed: Never, **layers: Layer) -> None:
+    def __init__(self, /, *unnamed: Never, **layers: Layer) -> None:
         super().__init__(unnamed, layers)
 
-    def after(self, place: str, **layers: Layer) -> Sequential:
+    def after(self, place: str, /, **layers: Layer) -> Sequential:
         """Build the same net with more layers after the layer named ``place``.
 
         net.after("relu1", se1=SqueezeExcite(16)) puts an SE block into any net. Raises ValueError
@@ -180,11 +188,11 @@ class Sequential(_Named):
     ) -> tuple[Array, LayerBackward, Params]:
         self._check(params)
         backwards: list[LayerBackward] = []
-        after: Params = {}
+        seen: Params = {}
         for name in self.layers:
             x, layer_backward, own = self._run(name, params, x, rng)
             backwards.append(layer_backward)
-            after |= own
+            seen |= own
 
         def backward(dy: Array) -> tuple[Array, Params]:
             grads: Params = {}
@@ -193,7 +201,7 @@ class Sequential(_Named):
                 grads |= layer_grads
             return dy, {key: grads[key] for key in params if key in grads}
 
-        return x, backward, after
+        return x, backward, seen
 
     def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
         self._check(params)
@@ -215,7 +223,7 @@ class Both(_Named):
     Raises TypeError unless there are two layers.
     """
 
-    def __init__(self, merge: Callable[..., Any], *unnamed: Never, **layers: Layer) -> None:
+    def __init__(self, merge: Callable[..., Any], /, *unnamed: Never, **layers: Layer) -> None:
         check_op("Both: merge", merge)
         super().__init__(unnamed, layers)
         if len(layers) != 2:
@@ -240,7 +248,7 @@ class Both(_Named):
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
     ) -> tuple[Array, LayerBackward, Params]:
         self._check(params)
-        (left, back_left, after_left), (right, back_right, after_right) = (
+        (left, back_left, seen_left), (right, back_right, seen_right) = (
             self._run(name, params, x, rng) for name in self.layers
         )
         y, back_merge = run_op("Both: merge", self.merge, left, right)
@@ -254,7 +262,7 @@ class Both(_Named):
                 raise TypeError("Both: dx is None; a layer in it wants input_grad=True")
             return dx + dx_right, {key: grads[key] for key in params if key in grads}
 
-        return y, backward, after_left | after_right
+        return y, backward, seen_left | seen_right
 
     def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
         self._check(params)
@@ -272,6 +280,29 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Both:
     Without ``shortcut``, the branch must keep the shape of its input.
     """
     return Both(add, branch=branch, shortcut=Sequential() if shortcut is None else shortcut)
+
+
+def _refuse(subject: str, layer: object) -> Never:
+    """Say of what is no layer which line to write."""
+    wanted = "Apply(op)" if isfunction(layer) else "a Layer of numpy_se.nets"
+    raise TypeError(f"{subject} is {kind_of(layer)}; it wants {wanted}")
+
+
+def _check_gradients(names: tuple[str, ...], arrays: Params, grads: Params) -> None:
+    """Refuse gradients that are not those of the arrays: they would be lost, or broadcast."""
+    if wrong := grads.keys() ^ {*names, "x"}:
+        missing, unknown = wrong - grads.keys(), wrong & grads.keys()
+        what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
+        raise ValueError(f"the dict of gradients {what}; it wants {', '.join(names) or 'none'}")
+    for key, grad in grads.items():
+        array = arrays[key]
+        if not isinstance(grad, np.ndarray):
+            raise TypeError(f"the gradient of {key} is {kind_of(grad)}; it wants a NumPy array")
+        if grad.shape != array.shape:
+            got = f"the gradient of {key} has shape {grad.shape}"
+            raise ValueError(f"{got}; it wants {array.shape}")
+        if grad.dtype != array.dtype:
+            raise TypeError(f"the gradient of {key} is {grad.dtype}; it wants {array.dtype}")
 
 
 @contextmanager

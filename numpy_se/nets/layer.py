@@ -35,8 +35,8 @@ class Layer:
 
     @property
     def whole_batch(self) -> bool:
-        """True if training wants all samples at once, as statistics and noise do."""
-        return bool(self.statistics)
+        """True if training wants all samples at once: where ``train`` is the layer's own."""
+        return type(self).train is not Layer.train
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         """Draw the parameters, as arrays of ``dtype`` (np.float32 or np.float64)."""
@@ -49,9 +49,9 @@ class Layer:
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
-        """Compute ``y, backward, after`` in training.
+        """Compute ``y, backward, seen`` in training.
 
-        ``after`` holds the statistics as they are after this batch.
+        ``seen`` holds the statistics as they are when this batch has been seen.
         """
         return (*self(params, x), {})
 

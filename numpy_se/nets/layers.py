@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, check_count, check_number, check_op, run_op
+from numpy_se.contract import Array, check_count, check_number, check_op, op, run_op
 from numpy_se.fused import squeeze_excite
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import (
@@ -124,6 +124,9 @@ class BatchNorm(Layer):
         if not 0 < self.momentum <= 1:
             wanted = "it wants more than 0, and at most 1"
             raise ValueError(f"BatchNorm: momentum is {self.momentum}; {wanted}")
+        check_number("BatchNorm", "eps", self.eps)
+        if not 0 <= self.eps < math.inf:
+            raise ValueError(f"BatchNorm: eps is {self.eps}; it wants a number of at least 0")
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -151,10 +154,10 @@ class BatchNorm(Layer):
         count = x[:, 0].size
         batch: Params = {"mean": mean, "variance": variance * (count / (count - 1))}
         share = x.dtype.type(self.momentum)
-        after: Params = {
+        seen: Params = {
             key: (1 - share) * params[key] + share * value for key, value in batch.items()
         }
-        return y, _named(self, backward), after
+        return y, _named(self, backward), seen
 
     def counts(self, y: Array) -> dict[str, int]:
         return {"norms": 2 * self.channels, "statistics": 2 * self.channels}
@@ -171,7 +174,6 @@ class Dropout(Layer):
     """
 
     rate: float = 0.5
-    whole_batch = True
 
     def __post_init__(self) -> None:
         check_number("Dropout", "rate", self.rate)
@@ -179,15 +181,22 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: rate is {self.rate}; it wants at least 0, and less than 1")
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return x.copy(), lambda dy: (dy.copy(), {})
+        y, backward = _dropped(x, True, 0.0)
+        return y, lambda dy: (backward(dy), {})
 
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
         check_rng("Dropout", rng)
-        keep = rng.random(x.shape, np.float32) >= self.rate
-        factor = keep / x.dtype.type(1 - self.rate)
-        return x * factor, lambda dy: (dy * factor, {}), {}
+        keep = rng.random(np.shape(x), np.float32) >= self.rate
+        y, backward = _dropped(x, keep, self.rate)
+        return y, lambda dy: (backward(dy), {}), {}
+
+
+@op("... -> ...")
+def _dropped(x: Array, keep: Any, rate: float) -> tuple[Array, Callable[[Array], Array]]:
+    factor = keep / x.dtype.type(1 - rate)
+    return x * factor, lambda dy: dy * factor
 
 
 @dataclass(frozen=True)

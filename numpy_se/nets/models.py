@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from numpy_se.contract import check_count
+from numpy_se.contract import check_count, in_short
 from numpy_se.nets.compose import Sequential, residual
 from numpy_se.nets.layer import Layer
 from numpy_se.nets.layers import Apply, BatchNorm, Conv2d, Linear, SqueezeExcite
@@ -29,7 +29,7 @@ def tiny_net(
     does not compute the gradient of the images, which training has no use for: dx is None.
     Raises ValueError for images of fewer than 8 x 8 pixels, and for a ratio below 1.
     """
-    channels, height, width = shape
+    channels, height, width = _three("tiny_net", shape)
     if min(height, width) < 8:
         raise ValueError(f"tiny_net: shape is {shape}; it wants at least 8 x 8 pixels")
     pixels = (height // 8) * (width // 8)  # after three poolings
@@ -77,7 +77,8 @@ def se_resnet(
 
     Raises ValueError for another depth or place, and when a stage has fewer channels than
     ``ratio``.
-    Source: He et al., arXiv 1512.03385, sect. 4.2; Hu et al., arXiv 1709.01507, Fig. 3 and 5.
+    After He et al., arXiv 1512.03385, sect. 4.2, with the projections of its option B. Source of
+    the places: Hu et al., arXiv 1709.01507, Fig. 3 and 5.
     """
     check_count("se_resnet", "depth", depth, at_least=8)
     check_count("se_resnet", "width", width, at_least=1)
@@ -112,13 +113,23 @@ def named_net(
 
     Raises ValueError for another name, and what ``tiny_net`` and ``se_resnet`` raise.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"net is {in_short(name)}; it wants a name, such as 'resnet20'")
     if name == "tiny":
         return tiny_net(ratio, classes, shape, input_grad=input_grad)
     depth = name.removeprefix("resnet")
-    if depth == name or not depth.isdecimal():
+    if depth == name or not (depth.isdecimal() and depth.isascii()):
         raise ValueError(f"net is {name!r}; it wants tiny, resnet8, resnet14, resnet20, ...")
-    channels = shape[0]
+    channels, _, _ = _three("named_net", shape)
     return se_resnet(int(depth), ratio, channels=channels, classes=classes, input_grad=input_grad)
+
+
+def _three(title: str, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The three sizes of an image."""
+    if not (isinstance(shape, tuple | list) and len(shape) == 3):
+        raise ValueError(f"{title}: shape is {in_short(shape)}; it wants (C, H, W)")
+    channels, height, width = shape
+    return channels, height, width
 
 
 def _unit(before: int, after: int, stride: int, ratio: float | None, place: Place) -> Sequential:

@@ -67,7 +67,8 @@ def batch_norm_moments(
     """
     count = x.size // x.shape[1]
     if count == 1:
-        raise ValueError(f"batch_norm: x has shape {x.shape}; it wants N*H*W of at least 2")
+        wanted = "it wants N*H*W of at least 2, as one value has no spread"
+        raise ValueError(f"batch_norm: x has shape {x.shape}; {wanted}")
     mean = _channel_sum(x) / count  # (C,)
     xhat = x - _per_channel(mean)  # (N, C, H, W), not scaled yet
     variance = _channel_dot(xhat, xhat) / count  # (C,)

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
     except KeyboardInterrupt:
         how = ""
-        if run and (run.folder / "checkpoint.npz").stat().st_size:  # it is empty at first
+        if run:
             resume_command = ["python", "-m", "numpy_se.train", "--resume", str(run.folder)]
             how = f"; go on with: {shlex.join(resume_command)}"
         print(f"\ninterrupted{how}", file=sys.stderr)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray, check_count, check_number
+from numpy_se.contract import Array, IntArray, check_count, check_number, in_short
 from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
@@ -83,7 +83,7 @@ def loss_and_grads(
     labels: IntArray,
     rng: np.random.Generator,
 ) -> tuple[float, Params, Params]:
-    """Compute the mean loss of a batch in training, its gradients, and the statistics after it.
+    """Compute the mean loss of a batch in training, its gradients, and the statistics it leaves.
 
     The batch goes through the net in parts, forward and backward, so that the maps of a part stay
     in the cache and ``parallel.workers`` can share the parts. The mean over N samples is the sum of
@@ -93,11 +93,11 @@ def loss_and_grads(
 
     x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net.
     """
-    after: Params = {}
+    seen: Params = {}
 
     def share(part: slice) -> list[Array]:
         logits, backward_net, statistics = net.train(params, x[part], rng)
-        after.update(statistics)
+        seen.update(statistics)
         loss, backward_loss = softmax_cross_entropy(logits, labels[part])
         weight = len(logits) / len(x)
         _, grads = backward_net(backward_loss(weight))
@@ -107,7 +107,7 @@ def loss_and_grads(
     whole = [slice(0, len(x))]
     parts = whole if net.whole_batch else chunks(len(x), math.ceil(len(x) / MICROBATCH))
     loss, *grads = add_up(in_order(share, parts))
-    return float(loss), dict(zip(net.names, grads, strict=True)), after
+    return float(loss), dict(zip(net.names, grads, strict=True)), seen
 
 
 def training(
@@ -117,8 +117,8 @@ def training(
 
     A state that was yielded stays as it is, and the steps after it depend on nothing else. So a run
     that goes on from a saved state gives bit for bit what it would have given without the stop.
-    Raises DivergedError when the loss is not finite, and ValueError when ``state`` is of a run of
-    another length.
+    Raises DivergedError when the loss is not finite, or a parameter at the end of an epoch, and
+    ValueError when ``state`` is of another net or rule, or of a run of another length.
     """
     images, steps = len(data.train_images), len(state.losses)
     starts = range(0, images, options.batch_size)
@@ -128,6 +128,14 @@ def training(
             f"training: state is of {len(state.accuracies)} epochs and {steps} steps; "
             f"the options want {epochs} epochs and {epochs * len(starts)} steps"
         )
+    trained = {name: state.params[name] for name in net.names if name in state.params}
+    for title, own, wanted in [
+        ("params", state.params, {*net.names, *net.statistics}),
+        ("rule_state", state.rule_state, set(rule.init(trained))),
+    ]:
+        if wrong := own.keys() ^ wanted:
+            what = "has" if min(wrong) in own else "lacks"
+            raise ValueError(f"training: state.{title} {what} {min(wrong)}: it is of another run")
     for epoch in range(state.step // len(starts), len(state.accuracies)):
         rng = np.random.default_rng([options.seed, epoch + 1])  # [seed, 0] drew the weights
         order = rng.permutation(images)
@@ -137,24 +145,34 @@ def training(
 
             quiet = np.errstate(over="ignore", invalid="ignore")  # the loss tells
             with workers(options.workers), quiet:
-                noise = np.random.default_rng([options.seed, epoch + 1, start])
-                loss, grads, after = loss_and_grads(net, state.params, x, labels, noise)
+                noise = np.random.default_rng(
+                    [options.seed, epoch + 1, start + 1]
+                )  # 0 adds nothing
+                loss, grads, seen = loss_and_grads(net, state.params, x, labels, noise)
                 if not math.isfinite(loss):
                     raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")
                 lr = one_cycle(state.step, steps, options.lr)
                 params, rule_state = rule.step(state.params, grads, state.rule_state, lr)
-                params |= after
+                params |= seen
 
                 losses, accuracies = state.losses.copy(), state.accuracies.copy()
                 losses[state.step] = loss
                 if start == starts[-1]:
+                    if not all(np.isfinite(array).all() for array in params.values()):
+                        raise DivergedError(
+                            f"params are not finite at step {state.step + 1}; lower lr"
+                        )
                     accuracies[epoch] = accuracy(net, params, data)
             state = State(state.step + 1, params, rule_state, losses, accuracies)
             yield state
 
 
 def predict(net: Layer, params: Mapping[str, Array], data: Images, images: Pixels) -> IntArray:
-    """Compute the most likely label (N,) of each of the images (N, C, H, W) of a data set."""
+    """Compute the most likely label (N,) of each of the images (N, C, H, W) of a data set.
+
+    Raises ValueError where there is none.
+    """
+    check_count("predict", "the number of images", len(images), at_least=1)
     parts = chunks(len(images), math.ceil(len(images) / MICROBATCH))
     logits = in_order(lambda part: net(params, data.inputs(images[part]))[0], parts)
     labels: IntArray = np.concatenate(logits).argmax(axis=1)
@@ -182,8 +200,18 @@ def train(
     Goes on from ``state`` where one is given. ``save`` is called with the state at the start, after
     every epoch, and on Ctrl-C, which is raised again. With ``progress``, prints a line for each
     epoch and, on a terminal, shows a bar (needs tqdm). ``options.workers`` threads share the work;
-    BLAS has one thread where threadpoolctl is installed.
+    BLAS has one thread where threadpoolctl is installed. Raises TypeError for arguments of another
+    type, and what ``training`` raises.
     """
+    for name, value, kind in [("net", net, Layer), ("data", data, Images)]:
+        if not isinstance(value, kind):
+            raise TypeError(f"train: {name} is {in_short(value)}; it wants {kind.__name__}")
+    if not isinstance(options, Options):
+        raise TypeError(f"train: options is {in_short(options)}; it wants Options(epochs=5, ...)")
+    if isinstance(rule, type) or not hasattr(rule, "step"):
+        raise TypeError(f"train: rule is {in_short(rule)}; it wants a rule, such as SGD()")
+    if not isinstance(state, State | None):
+        raise TypeError(f"train: state is {in_short(state)}; it wants a State, as train gives it")
     state = state or initial_state(net, data, options, rule)
     save = save or (lambda state: None)
     steps_per_epoch = len(state.losses) // len(state.accuracies)

@@ -81,7 +81,7 @@ class Run:
                 "numpy": np.__version__,
                 "numpy_se": numpy_se.__version__,
             },
-            "parameters": sum(a.size for a in state.params.values()),
+            "parameters": sum(state.params[name].size for name in self.net.names),
             "test_accuracy": state.accuracies.tolist(),
             "train_loss": state.losses.reshape(-1, steps_per_epoch).mean(axis=1).tolist(),
             "train_loss_of_every_step": state.losses.tolist(),
@@ -119,7 +119,9 @@ def start_run(settings: Mapping[str, Any], folder: Path | None = None) -> Run:
     with _claimed(folder) as claimed:
         options, data, net = _build(settings)
         settings = {**settings, "epochs": options.epochs_for(len(data.train_images))}
-        return Run(settings, claimed, net, data, options, initial_state(net, data, options))
+        run = Run(settings, claimed, net, data, options, initial_state(net, data, options))
+        run.save(run.state)
+        return run
 
 
 def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
@@ -147,7 +149,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     except TypeError as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     run = Run(settings, folder, net, data, options, initial_state(net, data, options))
-    for name in ("data", "images", "sha256"):
+    for name in ("images", "sha256"):
         if run.about[name] != about.get(name):
             raise CheckpointError(
                 f"{path} was trained on other data: {name} is {about.get(name)} there "
@@ -167,7 +169,7 @@ def _build(settings: Mapping[str, Any]) -> tuple[Options, Images, Sequential]:
 
 def _load(dataset: str, place: str | None) -> Images:
     """Load a data set from its folder, or the one that an .npz file holds."""
-    if place is None or Path(place).suffix != ".npz":
+    if place is None or Path(place).suffix.lower() != ".npz":
         return load_images(dataset, place)
     if dataset != DEFAULTS["dataset"]:
         raise DataError(f"{place} holds images of its own: leave --dataset {dataset} out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,14 @@ from numpy_se.contract import in_short, kind_of
 from numpy_se.files import write_text
 
 FORBIDDEN = set('/\\:*?"<>|')  # in names of files, on one system or another
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{k}" for port in ("com", "lpt") for k in range(10)),
+}
+LONGEST = 150  # bytes of a name
 
 
 class SweepError(RuntimeError):
@@ -41,17 +49,23 @@ def sweep(
     (needs tqdm).
 
     Raises SweepError, before any call, for a name that cannot be the name of a file everywhere, for
-    settings that JSON cannot hold, and where ``folder`` has a result of other settings under the
-    name of a job. Raises it in the end when a job failed, or gave a result that JSON cannot hold;
-    the results of the others are kept.
+    settings that JSON cannot hold, and where ``folder`` has a result of other settings or of a
+    function of another name under the name of a job. Raises it in the end when a job failed, or
+    gave a result that JSON cannot hold; the results of the others are kept. What else decides the
+    results, as ``common`` does, is not kept: another data set wants another folder.
     """
+    if not hasattr(executor, "submit"):
+        raise TypeError(f"sweep: executor is {in_short(executor)}; it wants one that can submit")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    inner = getattr(function, "func", function)  # of a partial
+    title = str(getattr(inner, "__qualname__", type(inner).__name__))
     results: dict[str, Any] = {}
+    _check_names(list(jobs))
     for name, settings in jobs.items():
-        _check_job(name, settings)
+        _check_settings(name, settings, common or {})
         if (path := folder / f"{name}.json").exists():
-            results[name] = _load(path, settings)
+            results[name] = _load(path, title, settings)
     left = [name for name in jobs if name not in results]
     running = {executor.submit(function, **common or {}, **jobs[name]): name for name in left}
     failed: dict[str, Exception] = {}
@@ -61,7 +75,7 @@ def sweep(
         ):
             name = running[future]
             try:
-                results[name] = _save(folder / f"{name}.json", jobs[name], future.result())
+                results[name] = _save(folder / f"{name}.json", title, jobs[name], future.result())
             except Exception as problem:  # the job failed, JSON cannot hold it, or the disk is full
                 failed[name] = problem
     finally:
@@ -75,23 +89,37 @@ def sweep(
     return {name: results[name] for name in jobs}
 
 
-def _check_job(name: object, settings: object) -> None:
-    if not (isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()):
-        raise SweepError(f"a job is named {name!r}; it wants the name of a file, up to 200 letters")
-    if name.startswith(".") or FORBIDDEN & set(name):
-        wanted = f"it wants no dot in front, and none of {' '.join(sorted(FORBIDDEN))}"
-        raise SweepError(f"a job is named {name!r}; {wanted}")
+def _check_names(names: Sequence[object]) -> None:
+    used: dict[str, str] = {}
+    for name in names:
+        said = f"a job is named {name!r}"
+        if not (isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= LONGEST):
+            raise SweepError(f"{said}; it wants the name of a file, of up to {LONGEST} bytes")
+        if name != name.strip(" .") or FORBIDDEN & set(name):
+            wanted = (
+                f"it wants no dot or space at its ends, and none of {' '.join(sorted(FORBIDDEN))}"
+            )
+            raise SweepError(f"{said}; {wanted}")
+        if name.partition(".")[0].casefold() in RESERVED:
+            raise SweepError(f"{said}, which names a device on some systems")
+        if (other := used.setdefault(name.casefold(), name)) != name:
+            raise SweepError(f"{said}, and one {other!r}: the same file on some systems")
+
+
+def _check_settings(name: str, settings: object, common: Mapping[str, Any]) -> None:
     if not isinstance(settings, Mapping):
         raise SweepError(f"the settings of {name} are {in_short(settings)}; they want a dict")
+    if both := settings.keys() & common.keys():
+        raise SweepError(f"{min(both)} is in common, and in the settings of {name}")
     try:
         _as_json(dict(settings), sort_keys=True)
     except Exception as error:
         raise SweepError(f"the settings of {name} cannot be kept: {error}") from error
 
 
-def _save(path: Path, settings: Mapping[str, Any], result: Any) -> Any:
+def _save(path: Path, title: str, settings: Mapping[str, Any], result: Any) -> Any:
     """Write a result, and give it as JSON holds it."""
-    text = _as_json({"settings": dict(settings), "result": result})
+    text = _as_json({"function": title, "settings": dict(settings), "result": result})
     write_text(path, text)
     return json.loads(text)["result"]
 
@@ -107,15 +135,17 @@ def _as_number(value: object) -> Any:
     raise TypeError(f"JSON cannot hold {kind_of(value)}")
 
 
-def _load(path: Path, settings: Mapping[str, Any]) -> Any:
+def _load(path: Path, title: str, settings: Mapping[str, Any]) -> Any:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        there, result = kept["settings"], kept["result"]
+        made_by, there, result = kept["function"], kept["settings"], kept["result"]
         kept_text, text = (_as_json(side, sort_keys=True) for side in (there, dict(settings)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SweepError(f"{path} is damaged; remove it to run the job again") from error
     if kept_text != text:  # as texts, NaN is equal to NaN
         raise SweepError(f"{path} has the settings {there}, not {dict(settings)}; remove it")
+    if made_by != title:
+        raise SweepError(f"{path} is a result of {made_by}, not of {title}; remove it")
     return result
 
 
