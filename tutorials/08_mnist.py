@@ -166,7 +166,7 @@ gains = {(net, other): final[other] - final[net] for net, other in PAIRS}
 print("saved by SE, in percentage points of the test error:")
 for (net, other), gain in gains.items():
     mean, half = interval(gain)
-    sign = "not apart from 0" if abs(mean) < half else "better" if mean > 0 else "worse"
+    sign = "undecided" if abs(mean) < half else "better" if mean > 0 else "worse"
     print(f"  {NAMES[net]:13} against {NAMES[other]:18} {mean:+.2f} ± {half:.2f}, {sign}")
 
 # %%

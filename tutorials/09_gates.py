@@ -160,7 +160,7 @@ table("always open (% of channels)", every(gates, lambda s: 100 * (s > 0.9).all(
 table("always shut (% of channels)", every(gates, lambda s: 100 * (s < 0.1).all(axis=0).mean()))
 
 # %%
-# Few channels are always open or shut, but the gates of the others move by a few hundredths only.
+# Few channels are open or shut for every image. But most gates move by a few hundredths only.
 #
 # Which digits open a channel? For each block we take the two channels of the first net whose gate
 # moves most. On the left are the six digits that open it most, on the right those that shut it
@@ -380,11 +380,12 @@ show(figure, "09_gates")
 # - Claim 3, the reason: later averages tell more digits, partly because they are more. With 16 at
 #   every block, the blocks differ little before training, and more after it.
 # - Claim 3, the lines: training draws the classes apart, at the later blocks. In the first block,
-#   the gates follow the ink and little else, as they did before training. The digit 1 has the least
-#   ink: this is why it stands out.
+#   the ink explains most of how the gates vary in most nets, as it did before training. The digit 1
+#   has the least ink: this is why it stands out.
 # - Claims 3 and 4, the use: the net hardly needs gates that differ between images. With the mean
-#   gates, and even with those of any other digit, nearly all its answers stay. Lines that are apart
-#   are no proof that "SE blocks are doing their jobs".
+#   gates, and even with those of any other digit, nearly all its answers stay. Gates of the same
+#   digit cost no less than those of any digit; the difference is far below the bar, on either side.
+#   Lines that are apart are no proof that "SE blocks are doing their jobs".
 # - What the net can need is the constant part of the gates: with 0.5 everywhere, some nets lose
 #   much, and others little. But a constant factor could as well stand in a convolution.
 #
