@@ -69,7 +69,7 @@ def test_a_residual_net_is_trained_and_evaluated() -> None:
     names = run(RESNET)
     assert names["gates"].shape == (8, 64)
     assert names["grads"].keys() == set(names["net"].names)
-    assert names["after"].keys() == set(names["net"].statistics)
+    assert names["seen"].keys() == set(names["net"].statistics)
 
 
 def test_weights_of_pytorch_are_taken_over() -> None:
@@ -77,12 +77,20 @@ def test_weights_of_pytorch_are_taken_over() -> None:
         def numpy(self) -> Any:
             return np.asarray(self)
 
-    keys = [f"bn1.{key}" for key in ("weight", "bias", "running_mean", "running_var")]
-    arrays = {key: np.full(2, i).view(Tensor) for i, key in enumerate(["conv1.weight", *keys])}
-    names: dict[str, Any] = {"params": {}, "torch_net": mock.Mock(state_dict=lambda: arrays)}
+    net = nets.se_resnet(8, ratio=4)
+    params = net.init(np.random.default_rng(0))
+    shapes = {
+        "conv1.weight": (16, 1, 3, 3),
+        **dict.fromkeys([f"bn1.{k}" for k in ("weight", "bias", "running_mean")], (16,)),
+        "bn1.running_var": (16,),
+        "layer1.0.se.fc1.weight": (4, 16, 1, 1),
+    }
+    theirs = {key: np.full(shape, i).view(Tensor) for i, (key, shape) in enumerate(shapes.items())}
+    names: dict[str, Any] = {"params": params, "torch_net": mock.Mock(state_dict=lambda: theirs)}
     exec(TORCH, names)
-    want = {"conv.w": 0, "norm.gamma": 1, "norm.beta": 2, "norm.mean": 3, "norm.variance": 4}
-    assert {key: a[0] for key, a in names["params"].items()} == want
+    taken = [names["params"][key] for key in names["names"]]
+    assert [a.flat[0] for a in taken] == list(range(6))
+    net(names["params"], np.ones((2, 1, 28, 28), np.float32)[:, :, :8, :8])
 
 
 def test_a_trained_net_is_loaded(
@@ -160,7 +168,11 @@ def test_the_files_of_a_class_are_checked(
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", PROSE))
 def test_links_lead_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / link).exists()
+    if link.startswith("#"):
+        headings = re.findall(r"^#+ (.*)$", PROSE, re.MULTILINE)
+        assert link[1:] in [heading.lower().replace(" ", "-") for heading in headings]
+    else:
+        assert link.startswith("https://") or (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("name", re.findall(r"^\| .*? \| (.*?) \|", README, flags=re.MULTILINE))
