@@ -18,7 +18,7 @@ from hypothesis import settings
 import numpy_se as se
 from numpy_se import fused
 from numpy_se.exercises import answer as answers
-from numpy_se.exercises import check, folder, judging, progress, screen, watch
+from numpy_se.exercises import check, folder, judging, progress, recognise, screen, watch
 from numpy_se.exercises.__main__ import main
 from numpy_se.exercises.exercise import Exercise, all_exercises, find
 from numpy_se.exercises.mistake import Mistake
@@ -48,10 +48,10 @@ def test_a_solution_is_accepted(exercise: Exercise) -> None:
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES)
 def test_a_mistake_is_rejected_and_recognised(exercise: Exercise, mistake: Mistake) -> None:
-    report = judging.report_of(exercise, mistake)
+    report = recognise.report_of(exercise, mistake)
     assert report["verdict"] == "wrong"
     assert mistake.id in [cause["id"] for cause in report["causes"]], report
-    assert mistake in judging.recognised(exercise, report["causes"])
+    assert mistake in recognise.recognised(exercise, report["causes"])
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -159,7 +159,7 @@ def test_the_plan_says_what_the_report_says(
 ) -> None:
     exercise = find(number)
     mistake = next(one for one in exercise.mistakes if one.hint == question and one.id == code)
-    report = judging.report_of(exercise, mistake)
+    report = recognise.report_of(exercise, mistake)
     told = screen.told(report, screen.marks(exercise, report, set()))
     assert words in " ".join(line.strip() for line in told)
 
@@ -222,112 +222,6 @@ def test_an_operation_of_the_package_is_accepted(name: str, op: Any) -> None:
     exercise = find(name)
     report = judging.judge(exercise, answers.op_of_functions(exercise, [op]))
     assert report["verdict"] == "ok", report
-
-
-@pytest.mark.parametrize(
-    ("given", "verdict"),
-    [
-        (lambda dy: (dy, dy.sum(axis=0)), "ok"),
-        (lambda dy: [dy, dy.sum(axis=0)], "ok"),
-        (lambda dy: (dy[:], dy.sum(axis=0)), "ok"),
-        (lambda dy: (dy, dy[0] if len(dy) == 1 else dy.sum(axis=0)), "wrong"),
-    ],
-)
-def test_dy_may_be_given_back_as_it_is(given: Any, verdict: str) -> None:
-    """But no part of it: who writes into db would change dx."""
-    report = judging.judge(find("bias"), lambda x, b: (x + b, given))
-    assert report["verdict"] == verdict, report
-
-
-def sigmoid_by_masks(x: Any) -> Any:
-    y = np.zeros_like(x)  # and so it stays at x = 0
-    y[x > 0] = 1 / (1 + np.exp(-x[x > 0]))
-    y[x < 0] = 1 - 1 / (1 + np.exp(x[x < 0]))
-    return y, lambda dy: dy * y * (1 - y)
-
-
-def maximum_from_0(x: Any) -> Any:
-    _, backward = find("max_pool").op(x)
-    return np.max(x, axis=(2, 3), initial=0), backward
-
-
-def softmax_by_the_largest_of_all(x: Any) -> Any:
-    e = np.exp(x - x.max())
-    y = e / e.sum(axis=1, keepdims=True)
-    return y, lambda dy: y * (dy - np.sum(y * dy, axis=1, keepdims=True))
-
-
-@pytest.mark.parametrize(
-    ("name", "op"),
-    [
-        ("sigmoid", sigmoid_by_masks),
-        ("max_pool", maximum_from_0),
-        ("softmax", softmax_by_the_largest_of_all),
-    ],
-)
-def test_a_forward_pass_is_tried_where_it_may_differ(name: str, op: Any) -> None:
-    """At zero, with negative numbers alone, and with rows that lie far apart."""
-    report = judging.judge(find(name), op)
-    assert (report["verdict"], report["kind"]) == ("wrong", "forward")
-
-
-SECOND = """
-def se_block(x, w1, w2):
-    z = x.mean(axis=(2, 3))
-    h = z @ w1.T
-    a = np.maximum(h, 0)
-    s = 1 / (1 + np.exp(-(a @ w2.T)))
-    def backward(dy):
-        du = np.sum(x * dy, axis=(2, 3)) * s * (1 - s)
-        dh = (du @ w2) * (h >= -0.01)
-        return s[:, :, None, None] * dy, dh.T @ z, du.T @ a
-    return x * s[:, :, None, None], backward
-"""
-
-
-def test_a_second_mistake_does_not_hide_behind_the_first(tmp_path: Path) -> None:
-    """dw1 is right at random values, and wrong at others, behind a dx that is wrong at all."""
-    path = tmp_path / "18_se_block.py"
-    path.write_text(f"import numpy as np\n{SECOND}")
-    report = judging.judge_file(find("se_block"), path)
-    assert "se.squeeze-path" in [cause["id"] for cause in report["causes"]]
-    states = {name: one["state"] for name, one in report["gradients"].items()}
-    assert states == {"dx": "wrong", "dw1": "wrong", "dw2": "right"}
-
-
-FRAMES = """
-import gc, sys
-def excite_steps(ds, z, h, a, s, w1, w2):
-    found, frame = [], sys._getframe()
-    while frame:
-        found += [f for f in frame.f_globals.values() if hasattr(f, "__code__")]
-        frame = frame.f_back
-    found += [f for f in gc.get_objects() if type(f).__name__ == "function"]
-    for f in found:
-        if f.__code__.co_name == "excite_steps" and f is not excite_steps:
-            return f(ds, z, h, a, s, w1, w2)
-"""
-
-
-def test_the_solution_of_an_exercise_in_steps_is_out_of_reach(tmp_path: Path) -> None:
-    path = tmp_path / "15_excite_steps.py"
-    path.write_text(FRAMES)
-    states = judging.judge_file(find(15), path)["gradients"].values()
-    assert {one["state"] for one in states}.isdisjoint({"right"})
-
-
-def test_a_hint_belongs_to_its_mistake_alone() -> None:
-    """What is too small by N in dw has a hint, and what is too small by 2 in dx has none."""
-    exercise = find("linear")
-    (mistake,) = [one for one in exercise.mistakes if one.id == "any.factor-too-small"]
-    for dx, dw, wanted in [(1, 1 / 2, []), (1 / 2, 1, []), (1, None, [mistake])]:
-
-        def op(x: Any, w: Any, dx: float = dx, dw: Any = dw) -> Any:
-            return x @ w.T, lambda dy: (dx * dy @ w, (dw or 1 / len(x)) * dy.T @ x)
-
-        report = judging.judge(exercise, op)
-        assert mistake.id in [cause["id"] for cause in report["causes"]]
-        assert judging.recognised(exercise, report["causes"]) == wanted
 
 
 def test_a_notebook_checks_a_function(capsys: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numpy_se.exercises import folder, judging, screen
+from numpy_se.exercises import folder, judging, recognise, screen
 from numpy_se.exercises.__main__ import main
 from numpy_se.exercises.exercise import find, read_exercises
 from numpy_se.exercises.grading import feedback, gradescope, tables
@@ -542,8 +542,8 @@ def test_an_exercise_of_ones_own_is_like_the_others(tmp_path: Path, capsys: Any)
     place = own_exercises(tmp_path)
     (exercise,) = read_exercises(place)
     for mistake in exercise.mistakes:
-        report = judging.report_of(exercise, mistake)
-        assert mistake in judging.recognised(exercise, report["causes"])
+        report = recognise.report_of(exercise, mistake)
+        assert mistake in recognise.recognised(exercise, report["causes"])
     assert main(["start", str(tmp_path / "hand_out"), "--exercises", str(place)]) == 0
     assert [path.name for path in (tmp_path / "hand_out").iterdir()] == [exercise.file]
     assert "logaddexp" not in (tmp_path / "hand_out" / exercise.file).read_text()
@@ -629,8 +629,8 @@ def test_mistakes_follow_the_variant(name: str, tmp_path: Path) -> None:
     variant = SE.variant(name)
     assert judging.judge(variant, variant.op)["verdict"] == "ok"
     for mistake in variant.mistakes if SEARCH else variant.mistakes[5:6]:
-        report = judging.report_of(variant, mistake)
-        assert mistake in judging.recognised(variant, report["causes"]), mistake.id
+        report = recognise.report_of(variant, mistake)
+        assert mistake in recognise.recognised(variant, report["causes"]), mistake.id
     folder.write(SE, tmp_path, name)
     path = tmp_path / SE.file
     assert folder.variant_in(path) == name

@@ -85,7 +85,10 @@ def test_weights_of_pytorch_are_taken_over() -> None:
         "bn1.running_var": (16,),
         "layer1.0.se.fc1.weight": (4, 16, 1, 1),
     }
-    theirs = {key: np.full(shape, i).view(Tensor) for i, (key, shape) in enumerate(shapes.items())}
+    theirs = {
+        key: np.full(shape, i, np.float32).view(Tensor)
+        for i, (key, shape) in enumerate(shapes.items())
+    }
     names: dict[str, Any] = {"params": params, "torch_net": mock.Mock(state_dict=lambda: theirs)}
     exec(TORCH, names)
     taken = [names["params"][key] for key in names["names"]]

@@ -260,7 +260,11 @@ def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
                 unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
                 kept = tuple(f for f in step.findings if not unclear or f.kind is not Kind.VALUE)
                 return _sum_up(op, looks, (*kept, unclear) if unclear else kept, limits)
-    return _sum_up(op, looks, (), [*limits, *_untried(looks)])
+    report = _sum_up(op, looks, (), [*limits, *_untried(looks)])
+    first = looks[0]
+    if report.verdict == "ok" or not (reason := rough(op, first.run.args, first.case.names)):
+        return report
+    return replace(report, limits=(reason.text, *report.limits))
 
 
 def _sum_up(

@@ -23,8 +23,9 @@ CLOSE_LINEAR = 1e-6  # where gradients cancel, rounding is far larger than they 
 CLOSE_SINGLE = 1e-2  # float32 against float64: coarse, as deep functions lose digits
 EPS_SINGLE = float(np.finfo(np.float32).eps)
 OVERFLOW = 800.0  # exp of it is too large for float64
-MOVES, NEAR = (1e-6, 1e-5, 1e-4, 1e-6, 1e-5, 1e-4), 1e-3  # to see whether y is rounded
-LEAST_STEP, MANY = 1e-11, 0.1  # of y; and the outputs that go up in steps
+MOVES, COPIES, NEAR = (1e-6, 1e-5, 1e-4), 4, 1e-3  # to see whether y is rounded
+LEAST_STEP, LARGEST_STEP, SAME = 1e-11, 1e-5, 10.0  # their height, and how much it may vary
+SHARE = 0.9  # of the outputs may stand still, or be steps that cancel
 
 
 def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) -> list[Finding]:
@@ -198,22 +199,24 @@ def rough(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Finding | No
 def _has_steps(op: Op, args: tuple[Any, ...], place: int) -> bool:
     """Tell whether y goes up in steps where an argument moves: it is rounded on the way.
 
-    A second difference is h^2 y'' where y is smooth, and 16 times less for h/4. Where numbers are
-    rounded it is the height of a step for both. A kink is met by few outputs only.
+    A second difference is h^2 y'' where y is smooth, and proportional to h at a kink. Where numbers
+    are rounded, it is the height of a step at any h.
     """
     rng = np.random.default_rng(0)
-    bends = []
+    heights = []
     for h in MOVES:
-        a = args[place] * (1 + NEAR * rng.standard_normal(args[place].shape))
-        line = h * spread(a) * rng.choice([-1.0, 1.0], a.shape)
-        moved = (a + part * line for part in (0, 1 / 4, 1 / 2, 1, 2))
-        ys = [y for y in outputs(op, args, place, moved) if y is not None]
-        if len(ys) < 5 or len({y.shape for y in ys}) > 1:
-            return False
-        y, *near = ys
-        bends.append([np.abs(y - 2 * b + c) / np.abs(y).max() for b, c in (near[2:], near[:2])])
-    large, small = np.concatenate(bends, axis=1)
-    return bool(((large > LEAST_STEP) & (small > large / 4)).mean() > MANY)
+        bends = []
+        for _ in range(COPIES):
+            a = args[place] * (1 + NEAR * rng.standard_normal(args[place].shape))
+            line = h * spread(a) * rng.choice([-1.0, 1.0], a.shape)
+            ys = [y for y in outputs(op, args, place, (a, a + line, a + 2 * line)) if y is not None]
+            if len(ys) < 3 or len({y.shape for y in ys}) > 1:
+                return False
+            y, once, twice = ys
+            bends.append(np.abs(y - 2 * once + twice) / np.abs(y).max())
+        heights.append(float(np.quantile(np.concatenate(bends), SHARE)))
+    low, high = min(heights), max(heights)
+    return LEAST_STEP < low <= high < min(LARGEST_STEP, SAME * low)
 
 
 def _in_float32(a: Array) -> bool:

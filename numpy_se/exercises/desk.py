@@ -7,8 +7,9 @@ from pathlib import Path
 from numpy_se.exercises import folder, progress, screen
 from numpy_se.exercises.answer import gaps_in
 from numpy_se.exercises.exercise import Exercise, all_exercises, find
-from numpy_se.exercises.judging import Report, judge_file, recognised
+from numpy_se.exercises.judging import Report, judge_file
 from numpy_se.exercises.progress import Progress
+from numpy_se.exercises.recognise import hints_for
 from numpy_se.exercises.screen import COMMAND
 from numpy_se.exercises.watch import changes
 
@@ -32,7 +33,6 @@ class Desk:
         report = UNWRITTEN if "y" in gaps else judge_file(exercise, path, self.timeout)
         marks = screen.marks(exercise, report, gaps)
         causes = screen.causes(report, marks)
-        mistakes = recognised(exercise, causes, gaps)
         passed = report["verdict"] == "ok" and screen.GAP not in marks.values()
         own = self._of(exercise)
         own.tries += report is not UNWRITTEN
@@ -43,7 +43,7 @@ class Desk:
             self._head(exercise),
             screen.table(marks),
             screen.told(report, marks),
-            screen.thoughts(mistakes),
+            screen.thoughts(hints_for(exercise, causes, gaps).values()),
             screen.notes(report),
             screen.lessons(exercise, report) if passed else [],
             self._next(exercise, passed),

@@ -1,166 +1,261 @@
-"""The check of an answer, in a process of its own for a file; and which mistakes were made."""
+"""The check of an answer, in a process of its own for a file."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numpy_se.checker import gradcheck
+from numpy_se.checker import GradientReport, gradcheck
 from numpy_se.checker.adapt import Op
-from numpy_se.checker.case import from_shapes
-from numpy_se.checker.findings import Kind
-from numpy_se.checker.judge import check_hand_in
+from numpy_se.checker.case import forward_runs, from_shapes, other_sizes
+from numpy_se.checker.findings import Finding, Kind
+from numpy_se.checker.judge import Unusable, check_hand_in
 from numpy_se.checker.look import influences
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.run import as_tuple, copies, float_names, is_float
-from numpy_se.checker.slopes import STEP, measure, quiet, unit_directions
+from numpy_se.checker.slopes import quiet
+from numpy_se.contract import Array
 from numpy_se.exercises.answer import Answer, targets_in
 from numpy_se.exercises.exercise import Exercise
-from numpy_se.exercises.mistake import Mistake
+from numpy_se.exercises.stand_ins import measured, mended, protected
 
 Report = dict[str, Any]
 PROMISES = (Kind.CHANGES, Kind.SHARES, Kind.STATE, Kind.ANOTHER_Y)  # besides right numbers
+CHANGED = "state.changed-in-place"
+LATE = "the time was over before all was judged"
 
 
 def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
     """Check an operation as the answer to an exercise; give the report as a dict.
 
-    It has what a report of ``check_file`` has, without "text" and "printed", and where y is wrong,
-    under "known", whether it is a known mistake and depends on all that it should. What the forward
+    It has what a report of ``check_file`` has, without "text" and "printed". The state of a
+    gradient may also be "task": it is that of the solution, though y is another. Where y is wrong,
+    "known" tells whether it is a known mistake and depends on all that it should. "late" is true
+    where the time was over before all was judged; what is wrong is known then. What the forward
     pass raises comes through.
     """
-    shapes, op = exercise.shapes, Answer(exercise, op)
-    with exercise.taught():
-        other = None if exercise.free else forward_difference(op, exercise.op, shapes, seed)
-        report = gradcheck(op, shapes=shapes, seed=seed).to_dict()
+    return _Check(exercise, op, seed).report()
+
+
+class _Check:
+    """The check of one answer; its steps go from what is most certain to what explains it."""
+
+    def __init__(self, exercise: Exercise, op: Op, seed: int) -> None:
+        self.exercise, self.shapes, self.seed = exercise, exercise.shapes, seed
+        self.op: Op = Answer(exercise, op)
+
+    def report(self) -> Report:
+        exercise = self.exercise
+        with exercise.taught():
+            other = None
+            if not exercise.free:
+                other = forward_difference(self.op, exercise.op, self.shapes, self.seed)
+            task = self.of_the_task() if other else set()
+            right = measured(self.op) if other else exercise.op
+            found = gradcheck(self.op, shapes=self.shapes, seed=self.seed)
+            try:
+                report = self.explained(found, right)
+                known = bool(other and other.finding.code) and not self.idle()
+            except Unusable as end:
+                if end.kind != "timeout":
+                    raise
+                report, known = _unexplained(found), False
+        report = _without(task, report)
+        if exercise.maker:
+            report["reproduce"] = ""  # a student cannot call what is made of the answer
+        return (
+            {**report, "kind": "checked"}
+            if other is None
+            else _with_y({**report, "known": known}, other.finding)
+        )
+
+    def places(self, names: Collection[str]) -> list[int]:
+        return [k for k, name in enumerate(self.exercise.gradients) if name in names]
+
+    def explained(self, found: GradientReport, right: Op) -> Report:
+        """Add causes; go on behind a broken promise, and behind gradients that are wrong."""
+        op, report = self.op, found.to_dict()
         if broken := [one for one in report["findings"] if one["kind"] in PROMISES]:
-            op, before = _protected(op), report  # a check ends where a promise is broken
-            report = gradcheck(op, shapes=shapes, seed=seed).to_dict()
-            report = {
-                **report,
+            op, before = protected(op), report  # a check ends where a promise is broken
+            report = gradcheck(op, shapes=self.shapes, seed=self.seed).to_dict()
+            state = [c for c in before["causes"] if c["id"].startswith("state.")]
+            rest = [f for f in report["findings"] if f not in broken]
+            causes = _changed(broken, report) or report["causes"]
+            report |= {
                 "verdict": "wrong",
-                "findings": [*broken, *(f for f in report["findings"] if f not in broken)],
-                "causes": [
-                    *(c for c in before["causes"] if c["id"].startswith("state.")),
-                    *report["causes"],
-                ],
+                "findings": [*broken, *rest],
+                "causes": [*state, *causes],
             }
-        if not exercise.free:
-            right = _measured(op) if other else exercise.op
-            report = _with_the_rest(exercise, op, right, report, seed)
-    if exercise.maker:
-        report["reproduce"] = ""  # a student cannot call what is made of the answer
-    if other is None:
-        return {**report, "kind": "checked"}
-    y = other.finding
-    said = {"kind": y.kind.value, "subject": "y", "text": y.text, "index": None}
+        if not self.exercise.free:
+            report = self.at_zero(op, self.with_the_rest(op, right, report))
+        return report
+
+    def with_the_rest(self, op: Op, right: Op, report: Report) -> Report:
+        """Judge the gradients that are not wrong again, beside right ones.
+
+        A check ends where something is wrong, and what is right up to there may be wrong at a kink
+        or at another size.
+        """
+        wrong = {name for name, one in report["gradients"].items() if one["state"] == "wrong"}
+        subjects = {one["subject"] for one in report["findings"] if one["kind"] not in PROMISES}
+        if not wrong or wrong.issuperset(report["gradients"]) or not wrong.issuperset(subjects):
+            return report
+        beside = mended(op, right, self.places(wrong))
+        found = gradcheck(beside, shapes=self.shapes, seed=self.seed)
+        rest = replace(found, find_smallest=dict).to_dict()  # the first report has such an input
+        states = {name: one for name, one in rest["gradients"].items() if name not in wrong}
+        more = [f for f in rest["findings"] if f["subject"] in states]
+        causes = [c for c in rest["causes"] if states.keys() & c["gradients"]]
+        return {
+            **report,
+            "gradients": report["gradients"] | states,
+            "findings": [*report["findings"], *more],
+            "causes": [*report["causes"], *causes],
+            "limits": rest["limits"],
+        }
+
+    def of_the_task(self) -> set[str]:
+        """The gradients that are those of the solution, though y is another."""
+        fit = set(self.exercise.gradients)
+        for args, rng in self.draws():
+            try:
+                pairs = [op(*copies(args)) for op in (self.op, self.exercise.op)]
+                dy = rng.standard_normal(np.shape(pairs[1][0]))
+                given, wanted = (as_tuple(backward(dy.copy())) for _, backward in pairs)
+                pairs = list(zip(self.exercise.gradients, given, wanted, strict=True))
+            except Exception:  # whatever an answer says to a dy that its y does not want
+                return set()
+            fit &= {name for name, g, right in pairs if _equal(g, right)}
+        if not fit:
+            return fit
+        beside = mended(self.exercise.op, self.op, self.places(fit))
+        found = gradcheck(beside, shapes=self.shapes, seed=self.seed)
+        return {name for name in fit if found.states.get(name) == "right"}
+
+    def draws(self) -> Iterator[tuple[tuple[Any, ...], np.random.Generator]]:
+        """Arguments of several sizes."""
+        rng = np.random.default_rng(self.seed)
+        case = from_shapes(self.shapes, None, self.exercise.op)
+        for changed in (case, *other_sizes(case, partial(forward_runs, self.exercise.op), rng)):
+            yield changed.draw(rng), rng
+
+    def idle(self) -> list[str]:
+        """The arguments on which y does not depend, though that of the solution does."""
+        args, rng = next(self.draws())
+        with quiet():
+            own, wanted = (
+                list(influences(op, copies(args), rng)) for op in (self.op, self.exercise.op)
+            )
+        pairs = zip(float_names(tuple(self.shapes), args), own, wanted, strict=True)
+        return [name for name, moves, should in pairs if should and not moves]
+
+    def at_zero(self, op: Op, report: Report) -> Report:
+        """Find gradients that are not finite where an argument is 0, and those of the solution are.
+
+        There the sum behind a ReLU is 0, and h / h is no number.
+        """
+        args, rng = next(self.draws())
+        found: dict[str, str] = {}
+        for place, name in enumerate(self.shapes):
+            if not is_float(args[place]):
+                continue
+            zeroed = tuple(0 * a if k == place else a for k, a in enumerate(args))
+            try:
+                with quiet():
+                    y, backward = op(*copies(zeroed))
+                    dy = rng.standard_normal(np.shape(y))
+                    wanted = as_tuple(self.exercise.op(*copies(zeroed))[1](dy.copy()))
+                    given = as_tuple(backward(dy.copy()))
+                pairs = zip(self.exercise.gradients, given, wanted, strict=True)
+                bad = [t for t, g, w in pairs if np.isfinite(w).all() > np.isfinite(g).all()]
+            except Exception:  # the shapes or the domain of this answer are another matter
+                continue
+            for title in bad:
+                if report["gradients"].get(title, {}).get("state") == "right":
+                    found.setdefault(title, f"{title} is not finite where {name} is 0 everywhere")
+        return report if not found else _not_finite(found, report)
+
+
+def _equal(given: Any, wanted: Array) -> bool:
+    if not isinstance(given, np.ndarray) or given.shape != wanted.shape:
+        return False
+    return bool(np.allclose(given, wanted, rtol=1e-6, atol=1e-9 * np.abs(wanted).max(initial=0)))
+
+
+def _not_finite(found: Mapping[str, str], report: Report) -> Report:
+    texts = [(title, text, "any.nan-gradient") for title, text in found.items()]
+    return {
+        **report,
+        "verdict": "wrong",
+        "gradients": report["gradients"]
+        | {t: {"state": "wrong", "causes": [c]} for t, _, c in texts},
+        "findings": [
+            *report["findings"],
+            *(_plain(Finding(Kind.NOT_FINITE, title, text)) for title, text, _ in texts),
+        ],
+        "causes": [
+            *report["causes"],
+            *({"id": code, "gradients": [title], "text": text} for title, text, code in texts),
+        ],
+    }
+
+
+def _without(task: Collection[str], report: Report) -> Report:
+    """Take back what is said of gradients that are those of the task, beside a y that is not."""
+    causes = [
+        {**cause, "gradients": [name for name in cause["gradients"] if name not in task]}
+        for cause in report["causes"]
+    ]
+    findings = report["findings"]
+    return {
+        **report,
+        "gradients": report["gradients"] | {name: {"state": "task", "causes": []} for name in task},
+        "findings": [f for f in findings if f["subject"] not in task or f["kind"] in PROMISES],
+        "causes": [cause for cause in causes if cause["gradients"]],
+    }
+
+
+def _changed(broken: Sequence[Report], report: Report) -> list[Report]:
+    """Where an array is changed in place, what is computed from it after that may be wrong.
+
+    Then nobody knows which formula was meant.
+    """
+    texts = [one["text"] for one in broken if one["kind"] == Kind.CHANGES]
+    wrong = [name for name, one in report["gradients"].items() if one["state"] == "wrong"]
+    if not texts or not wrong:
+        return []
+    text = f"{texts[0]}: what is computed after that sees the changed numbers, so mend it first"
+    return [{"id": CHANGED, "gradients": wrong, "text": text}]
+
+
+def _unexplained(found: GradientReport) -> Report:
+    """What is known when the time is over: what is wrong. What seems right is not sure yet."""
+    report = replace(found, find_causes=tuple, find_smallest=dict).to_dict()
+    for one in report["gradients"].values():
+        one["state"] = "wrong" if one["state"] == "wrong" else "undecided"
+    return {**report, "late": True}
+
+
+def _plain(finding: Finding) -> Report:
+    kind, subject = finding.kind.value, finding.subject
+    return {"kind": kind, "subject": subject, "text": finding.text, "index": None}
+
+
+def _with_y(report: Report, y: Finding) -> Report:
+    """Put a wrong y in front of what is known of the gradients."""
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
     return {
         **report,
-        "known": bool(y.code) and not _idle(exercise, op, seed),
         "verdict": "wrong",
         "kind": "forward",
-        "findings": [said, *report["findings"]],
+        "findings": [_plain(y), *report["findings"]],
         "causes": [*cause, *report["causes"]],
     }
-
-
-def _idle(exercise: Exercise, op: Op, seed: int) -> list[str]:
-    """The arguments on which y does not depend, though that of the solution does."""
-    rng = np.random.default_rng(seed)
-    with quiet():
-        args = from_shapes(exercise.shapes, None, exercise.op).draw(rng)
-        own, wanted = (list(influences(one, copies(args), rng)) for one in (op, exercise.op))
-    names = float_names(tuple(exercise.shapes), args)
-    pairs = zip(names, own, wanted, strict=True)
-    return [name for name, moves, should in pairs if should and not moves]
-
-
-def _with_the_rest(exercise: Exercise, op: Op, right: Op, report: Report, seed: int) -> Report:
-    """Judge the gradients that are not wrong again, beside right ones.
-
-    A check ends where something is wrong, and what is right up to there may be wrong at a kink or
-    at another size.
-    """
-    wrong = {name for name, one in report["gradients"].items() if one["state"] == "wrong"}
-    subjects = {one["subject"] for one in report["findings"] if one["kind"] not in PROMISES}
-    if not wrong or wrong.issuperset(report["gradients"]) or not wrong.issuperset(subjects):
-        return report
-    mended = _mended(exercise, op, right, wrong)
-    found = gradcheck(mended, shapes=exercise.shapes, seed=seed)
-    rest = replace(found, find_smallest=dict).to_dict()  # the first report has such an input
-    states = {name: one for name, one in rest["gradients"].items() if name not in wrong}
-    return {
-        **report,
-        "gradients": report["gradients"] | states,
-        "findings": [*report["findings"], *(f for f in rest["findings"] if f["subject"] in states)],
-        "causes": [
-            *report["causes"],
-            *(c for c in rest["causes"] if states.keys() & c["gradients"]),
-        ],
-        "limits": rest["limits"],
-    }
-
-
-def _protected(op: Op) -> Op:
-    """The operation with copies of all that goes in and comes out, and no state between calls."""
-
-    @wraps(op)
-    def protected(*args: Any) -> Any:
-        kept = copies(args)
-
-        def backward(dy: Any) -> Any:
-            _, own_backward = op(*copies(kept))
-            grads = as_tuple(own_backward(*copies((dy,))))
-            return tuple(np.array(g) if isinstance(g, np.ndarray) else g for g in grads)
-
-        return np.array(op(*copies(args))[0]), backward
-
-    protected.shares = lambda a, b: False  # type: ignore[attr-defined]
-    return protected
-
-
-def _measured(op: Op) -> Op:
-    """The operation with differences as its gradients, for a y that is not that of the solution."""
-
-    def measured(*args: Any) -> Any:
-        def backward(dy: Any) -> tuple[Any, ...]:
-            grads = []
-            for place, arg in enumerate(args):
-                if is_float(arg):
-                    slopes = measure(op, args, place, unit_directions(arg), STEP)
-                    grads.append((slopes.central[:-1] @ np.ravel(dy)).reshape(arg.shape))
-            return tuple(grads)
-
-        return None, backward
-
-    return measured
-
-
-def _mended(exercise: Exercise, op: Op, right: Op, wrong: Collection[str]) -> Op:
-    """The operation with some gradients of the right one."""
-    places = [k for k, name in enumerate(exercise.gradients) if name in wrong]
-
-    @wraps(op)
-    def mended(*args: Any) -> Any:
-        y, own_backward = op(*args)
-
-        def backward(dy: Any) -> tuple[Any, ...]:
-            grads = list(as_tuple(own_backward(dy)))
-            wanted = as_tuple(right(*args)[1](dy))
-            for place in places:
-                grads[place] = wanted[place]
-            return tuple(grads)
-
-        return y, backward
-
-    mended.shares = getattr(op, "shares", np.shares_memory)  # type: ignore[attr-defined]
-    return mended
 
 
 def judge_file(
@@ -184,33 +279,3 @@ def judge_file(
         allow=["numpy_se"] if exercise.gives_the_package else [],
         beside=beside,
     )
-
-
-def recognised(
-    exercise: Exercise, causes: Sequence[Report], gaps: Collection[str] = ()
-) -> list[Mistake]:
-    """The mistakes of which the checker says one of these causes. ``gaps`` are not written yet.
-
-    "It is 2 times too large" is said of many mistakes. So an id is not enough: what is said of the
-    solution with the mistake in it must be the same, and about the same gradients.
-    """
-    said = _said(causes, gaps)
-    return [
-        mistake
-        for mistake in exercise.mistakes
-        if any(mistake.id == code for code, *_ in said)
-        if any(
-            mistake.id == code and (code, *rest) in said
-            for code, *rest in _said(report_of(exercise, mistake)["causes"], gaps)
-        )
-    ]
-
-
-def _said(causes: Sequence[Report], gaps: Collection[str]) -> set[tuple[Any, ...]]:
-    return {(c["id"], c["text"], frozenset(c["gradients"]).difference(gaps)) for c in causes}
-
-
-@cache
-def report_of(exercise: Exercise, mistake: Mistake) -> Report:
-    """The report of the solution with a mistake in it."""
-    return judge(exercise, exercise.spoiled(mistake))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numpy_se.checker.words import listed
 from numpy_se.exercises.exercise import Exercise
-from numpy_se.exercises.judging import Report
-from numpy_se.exercises.mistake import Mistake
+from numpy_se.exercises.judging import LATE, Report
 from numpy_se.exercises.progress import Progress
 
 COLUMNS = 80
 COMMAND = "python -m numpy_se.exercises"
 RIGHT, WRONG, OPEN, GAP = "right", "WRONG", "not judged yet", "not written yet"
-FITS = "fits your y"
+FITS, TASK = "fits your y", "right, but y is not"
 UNDECIDED, OWN = "could not be decided here", "your own: compared with nothing"
 COLOURS = {RIGHT: "32", WRONG: "31", "passed": "32"}
 
@@ -39,6 +38,7 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
         found["y"] = WRONG if "y" in {one["subject"] for one in report["findings"]} else RIGHT
         states = {
             "right": RIGHT if found["y"] == RIGHT else FITS,
+            "task": TASK,
             "wrong": WRONG,
             "undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN,
         }
@@ -47,7 +47,8 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     found |= dict.fromkeys([name for name in found if name in gaps], GAP)
     if exercise.free and found["y"] == RIGHT:
         found["y"] = OWN
-    if exercise.in_steps and (stops := [n for n, mark in found.items() if mark != RIGHT]):
+    rights = (RIGHT, TASK)
+    if exercise.in_steps and (stops := [n for n, mark in found.items() if mark not in rights]):
         behind = [*found][[*found].index(stops[0]) + 1 :]
         found |= dict.fromkeys(behind, OPEN)
     return found
@@ -82,21 +83,23 @@ def told(report: Report, found: Mapping[str, str]) -> list[str]:
     for finding in findings:
         if finding["index"] is not None:
             lines += _entry(finding)
-        elif finding["subject"] not in named:
+        elif finding["subject"] not in named and not _is_told(finding, report):
             lines += wrapped(finding["text"])
-    if lines and report["reproduce"]:
+    wrong = any(mark == WRONG for name, mark in found.items() if name != "y")
+    if wrong and report["reproduce"]:
         lines += wrapped(f"smallest input found: {report['reproduce']}")
     return lines
 
 
-def thoughts(mistakes: Sequence[Mistake]) -> list[str]:
-    """What to think about: the hints of the mistakes that are recognised."""
-    return [line for mistake in mistakes for line in wrapped(f"think: {mistake.hint}")]
+def thoughts(hints: Iterable[str]) -> list[str]:
+    """What to think about."""
+    return [line for hint in dict.fromkeys(hints) for line in wrapped(f"think: {hint}")]
 
 
 def notes(report: Report) -> list[str]:
     """What could not be seen, unless all is well, and what the file prints."""
     limits = report["limits"] if report["verdict"] == "inconclusive" else []
+    limits = [*limits, LATE] if report.get("late") else limits
     lines = [line for limit in limits for line in wrapped(f"note: {limit}")]
     if report.get("printed"):
         lines += ["  your file prints, at the end:", *indented(report["printed"])]
@@ -188,6 +191,11 @@ def show(*parts: list[str]) -> None:
 
 def _hidden(found: Mapping[str, str]) -> set[str]:
     return {name for name, mark in found.items() if mark in (GAP, OPEN)}
+
+
+def _is_told(finding: Mapping[str, Any], report: Report) -> bool:
+    """Tell whether a cause begins with what a finding says."""
+    return any(cause["text"].startswith(f"{finding['text']}:") for cause in report["causes"])
 
 
 def _about(cause: Report) -> str:

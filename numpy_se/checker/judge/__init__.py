@@ -14,5 +14,6 @@ moves.py     whether backward works with differences
 """
 
 from numpy_se.checker.judge.check import Report, check_file, check_hand_in, unusable
+from numpy_se.checker.judge.process import Unusable
 
-__all__ = ["Report", "check_file", "check_hand_in", "unusable"]
+__all__ = ["Report", "Unusable", "check_file", "check_hand_in", "unusable"]

@@ -13,7 +13,8 @@ from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.folder import variant_in
 from numpy_se.exercises.grading.points import Points
 from numpy_se.exercises.grading.submissions import Submission
-from numpy_se.exercises.judging import PROMISES, judge_file, recognised
+from numpy_se.exercises.judging import LATE, PROMISES, judge_file
+from numpy_se.exercises.recognise import hints_for
 
 MISSING = "not handed in"
 
@@ -23,8 +24,8 @@ class Mark:
     """What an answer is worth.
 
     ``states`` are what is said of each part, ``worth`` its points; ``points`` is their sum, less
-    what is taken off, and ``max_points`` the most there is. ``hints`` are those of the causes
-    that the exercise lists. ``feedback`` is for the student, ``note`` for the teacher.
+    what is taken off, and ``max_points`` the most there is. ``hints`` are what to think
+    about, by the id of the cause. ``feedback`` is for the student, ``note`` for the teacher.
     """
 
     id: str
@@ -68,8 +69,8 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
     off = min(total, points.deduction) if broken else 0.0
     if off:
         notes.append(f"{off:g} off: {broken[0]}")
-    mistakes = recognised(exercise, causes, gaps)
-    told = [screen.table(found), screen.told(report, found), screen.thoughts(mistakes)]
+    hints = hints_for(exercise, causes, gaps)
+    told = [screen.table(found), screen.told(report, found), screen.thoughts(hints.values())]
     return Mark(
         own.id,
         exercise.name,
@@ -78,7 +79,7 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
         total - off,
         most,
         tuple(dict.fromkeys(cause["id"] for cause in causes)),
-        {mistake.id: mistake.hint for mistake in mistakes},
+        hints,
         "; ".join(notes),
         _feedback(exercise, total - off, most, told),
     )
@@ -97,7 +98,7 @@ def worth_of(
     report: Report, found: Mapping[str, str], weights: Mapping[str, float]
 ) -> dict[str, float]:
     """The points of each part, before anything is taken off."""
-    counted = {screen.RIGHT, screen.FITS} if _is_known(report) else {screen.RIGHT}
+    counted = {screen.RIGHT, screen.TASK, *([screen.FITS] if _is_known(report) else [])}
     return {part: weight * (found[part] in counted) for part, weight in weights.items()}
 
 
@@ -122,6 +123,8 @@ def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float
     if fits and not _is_known(report):
         most = sum(weights[part] for part in fits)
         notes.append(f"look: y is another function, and {listed(fits)} fit it (up to {most:g})")
+    if report.get("late"):
+        notes.append(f"look: {LATE}")
     if unclear := [part for part in weights if found[part] == screen.UNDECIDED]:
         notes.append(f"look: {listed(unclear)} could not be decided")
     told = [one for one in report["findings"] if one["kind"] not in PROMISES]

@@ -18,14 +18,15 @@ SHORT = {
     screen.RIGHT: "right",
     screen.WRONG: "WRONG",
     screen.FITS: "fits",
+    screen.TASK: "task",
     screen.UNDECIDED: "look",
     screen.OPEN: "open",
     screen.GAP: "gap",
     MISSING: "-",
 }
 LEGEND = (
-    "fits: right for the student's own y, which is wrong; open: not judged; gap: not written; "
-    "look: could not be decided"
+    "fits: right for the student's own y, which is wrong; task: right, though y is wrong; "
+    "open: not judged; gap: not written; look: could not be decided"
 )
 MOST_ID = 30
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet computes

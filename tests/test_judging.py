@@ -1,0 +1,251 @@
+"""What is said of an answer: which parts are right, and which mistake it was."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from numpy_se.exercises import judging, recognise, screen
+from numpy_se.exercises import questions as questions_module
+from numpy_se.exercises.exercise import Exercise, find
+from numpy_se.exercises.questions import QUESTIONS
+
+ROOT = Path(__file__).parent.parent
+SEEDS = 5 if settings.get_current_profile_name() == "search" else 1
+
+
+def edited(name: str, *changes: tuple[str, str]) -> tuple[Exercise, Any]:
+    """The solution of an exercise with edits, as an operation."""
+    exercise, names = find(name), {"np": np}
+    text = exercise.solution
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    exec(text, names)
+    return exercise, names[name]
+
+
+def judged(name: str, *changes: tuple[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The state of each gradient, and the report."""
+    report = judging.judge(*edited(name, *changes))
+    return {title: one["state"] for title, one in report["gradients"].items()}, report
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (lambda dy: (dy, dy.sum(axis=0)), "ok"),
+        (lambda dy: [dy, dy.sum(axis=0)], "ok"),
+        (lambda dy: (dy[:], dy.sum(axis=0)), "ok"),
+        (lambda dy: (dy, dy[0] if len(dy) == 1 else dy.sum(axis=0)), "wrong"),
+    ],
+)
+def test_dy_may_be_given_back_as_it_is(given: Any, verdict: str) -> None:
+    """But no part of it: who writes into db would change dx."""
+    report = judging.judge(find("bias"), lambda x, b: (x + b, given))
+    assert report["verdict"] == verdict, report
+
+
+def sigmoid_by_masks(x: Any) -> Any:
+    y = np.zeros_like(x)  # and so it stays at x = 0
+    y[x > 0] = 1 / (1 + np.exp(-x[x > 0]))
+    y[x < 0] = 1 - 1 / (1 + np.exp(x[x < 0]))
+    return y, lambda dy: dy * y * (1 - y)
+
+
+def maximum_from_0(x: Any) -> Any:
+    _, backward = find("max_pool").op(x)
+    return np.max(x, axis=(2, 3), initial=0), backward
+
+
+def softmax_by_the_largest_of_all(x: Any) -> Any:
+    e = np.exp(x - x.max())
+    y = e / e.sum(axis=1, keepdims=True)
+    return y, lambda dy: y * (dy - np.sum(y * dy, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "op"),
+    [
+        ("sigmoid", sigmoid_by_masks),
+        ("max_pool", maximum_from_0),
+        ("softmax", softmax_by_the_largest_of_all),
+    ],
+)
+def test_a_forward_pass_is_tried_where_it_may_differ(name: str, op: Any) -> None:
+    """At zero, with negative numbers alone, and with rows that lie far apart."""
+    report = judging.judge(find(name), op)
+    assert (report["verdict"], report["kind"]) == ("wrong", "forward")
+
+
+SECOND = """
+def se_block(x, w1, w2):
+    z = x.mean(axis=(2, 3))
+    h = z @ w1.T
+    a = np.maximum(h, 0)
+    s = 1 / (1 + np.exp(-(a @ w2.T)))
+    def backward(dy):
+        du = np.sum(x * dy, axis=(2, 3)) * s * (1 - s)
+        dh = (du @ w2) * (h >= -0.01)
+        return s[:, :, None, None] * dy, dh.T @ z, du.T @ a
+    return x * s[:, :, None, None], backward
+"""
+
+
+def test_a_second_mistake_does_not_hide_behind_the_first(tmp_path: Path) -> None:
+    """dw1 is right at random values, and wrong at others, behind a dx that is wrong at all."""
+    path = tmp_path / "18_se_block.py"
+    path.write_text(f"import numpy as np\n{SECOND}")
+    report = judging.judge_file(find("se_block"), path)
+    assert "se.squeeze-path" in [cause["id"] for cause in report["causes"]]
+    states = {name: one["state"] for name, one in report["gradients"].items()}
+    assert states == {"dx": "wrong", "dw1": "wrong", "dw2": "right"}
+
+
+FRAMES = """
+import gc, sys
+def excite_steps(ds, z, h, a, s, w1, w2):
+    found, frame = [], sys._getframe()
+    while frame:
+        found += [f for f in frame.f_globals.values() if hasattr(f, "__code__")]
+        frame = frame.f_back
+    found += [f for f in gc.get_objects() if type(f).__name__ == "function"]
+    for f in found:
+        if f.__code__.co_name == "excite_steps" and f is not excite_steps:
+            return f(ds, z, h, a, s, w1, w2)
+"""
+
+
+def test_the_solution_of_an_exercise_in_steps_is_out_of_reach(tmp_path: Path) -> None:
+    path = tmp_path / "15_excite_steps.py"
+    path.write_text(FRAMES)
+    states = judging.judge_file(find(15), path)["gradients"].values()
+    assert {one["state"] for one in states}.isdisjoint({"right"})
+
+
+def test_a_hint_belongs_to_its_mistake_alone() -> None:
+    """What is too small by N in dw has a hint, and what is too small by 2 in dx has none."""
+    exercise = find("linear")
+    (mistake,) = [one for one in exercise.mistakes if one.id == "any.factor-too-small"]
+    for dx, dw, wanted in [(1, 1 / 2, []), (1 / 2, 1, []), (1, None, [mistake])]:
+
+        def op(x: Any, w: Any, dx: float = dx, dw: Any = dw) -> Any:
+            return x @ w.T, lambda dy: (dx * dy @ w, (dw or 1 / len(x)) * dy.T @ x)
+
+        report = judging.judge(exercise, op)
+        assert mistake.id in [cause["id"] for cause in report["causes"]]
+        assert recognise.recognised(exercise, report["causes"]) == wanted
+
+
+ROUNDS = "the forward pass rounds numbers on the way to y, as float32 does"
+SCALE = ("y = gate * x", "y = gate + x")
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ([], {"dx": "task", "ds": "task"}),
+        ([("dx = gate * dy", "dx = dy.copy()")], {"dx": "right", "ds": "task"}),
+        ([("dx = gate * dy", "dx = 2 * gate * dy")], {"dx": "wrong", "ds": "task"}),
+        ([("np.sum(x * dy,", "np.sum(dy,")], {"dx": "task", "ds": "right"}),
+    ],
+)
+def test_gradients_of_the_task_count_beside_another_y(change: Any, wanted: Any) -> None:
+    """One may fit the y of the student, or be that of the solution; else it is wrong."""
+    exercise, _ = edited("channel_scale")
+    states, report = judged("channel_scale", SCALE, *change)
+    assert states == wanted
+    assert report["kind"] == "forward"
+    accused = {name for cause in report["causes"] for name in cause["gradients"]}
+    assert accused == {"y", *(name for name, state in wanted.items() if state == "wrong")}
+    marks = screen.marks(exercise, report, set())
+    assert (marks["dx"] == screen.TASK) == (wanted["dx"] == "task")
+
+
+def test_a_gradient_of_the_task_is_that_at_kinks_too() -> None:
+    states, _ = judged("relu", ("y = np.maximum(x, 0)", "y = np.maximum(x, 0) + 1"))
+    assert states == {"dx": "task"}  # and that of its y
+    states, _ = judged("relu", ("y = np.maximum(x, 0)", "y = 2 * np.maximum(x, 0)"))
+    assert states == {"dx": "task"}
+    rest = ("dx = dy * (x > 0)", "dx = dy * np.where(x == 0, 7, x > 0)")
+    states, _ = judged("relu", ("y = np.maximum(x, 0)", "y = 2 * np.maximum(x, 0)"), rest)
+    assert states == {"dx": "wrong"}
+
+
+def test_what_is_computed_from_changed_numbers_gets_no_other_name() -> None:
+    first = ("dx = gate * dy", "dx = dy\n        dx *= gate")
+    states, report = judged("channel_scale", first)
+    assert states == {"dx": "right", "ds": "wrong"}
+    assert [cause["id"] for cause in report["causes"]] == [judging.CHANGED]
+    exercise, op = edited("channel_scale", ("y = gate * x", "x *= gate\n    y = x.copy()"))
+    report = judging.judge(exercise, op)
+    (cause,) = report["causes"]
+    assert cause["text"].startswith("the forward pass changes x: ")
+    lines = screen.told(report, screen.marks(exercise, report, set()))
+    assert sum("changes x" in line for line in lines) == 1
+
+
+def test_gradients_are_tried_where_an_argument_is_zero() -> None:
+    """H is 0 behind a first layer of zeros, and a / h is no number there."""
+    states, report = judged("excitation", ("(h > 0)", "(a / h)"))
+    assert states == {"dx": "wrong", "dw1": "wrong", "dw2": "right"}
+    assert report["verdict"] == "wrong"
+    assert "dx is not finite where x is 0 everywhere" in [f["text"] for f in report["findings"]]
+
+
+def test_a_forward_pass_that_rounds_on_the_way_accuses_no_gradient() -> None:
+    rounded = ("z @ w1.T", "z.astype(np.float32) @ w1.T.astype(np.float32)")
+    states, report = judged("excitation", rounded)
+    assert "wrong" not in states.values()
+    assert any("the forward pass computes with w1 in float32" in text for text in report["limits"])
+    report = judging.judge(
+        *edited("excitation", ("np.maximum(h, 0)", "np.float32(np.maximum(h, 0))"))
+    )
+    assert ROUNDS in [*report["limits"], *(f["text"] for f in report["findings"])]
+
+
+ENDLESS = """
+import numpy as np, time
+calls = []
+def square(x):
+    def backward(dy):
+        calls.append(0)
+        if len(calls) > {calls}:
+            time.sleep(60)
+        return x * dy
+    return x * x, backward
+"""
+
+
+def test_what_is_known_stays_when_the_time_is_over(tmp_path: Path) -> None:
+    path, exercise = tmp_path / "03_square.py", find("square")
+    for calls in range(20, 2000, 20):
+        path.write_text(ENDLESS.format(calls=calls))
+        report = judging.judge_file(exercise, path, timeout=2)
+        if report["kind"] != "timeout":
+            break
+    assert report["late"]
+    assert report["gradients"]["dx"]["state"] == "wrong"
+    assert report["causes"] == []
+    assert any(judging.LATE in line for line in screen.notes(report))
+
+
+def test_every_cause_that_any_function_can_have_has_a_question() -> None:
+    files = (ROOT / "numpy_se").rglob("*.py")
+    texts = [path.read_text(encoding="utf-8") for path in files if path.name != "questions.py"]
+    said = {code for text in texts for code in re.findall(r'"((?:any|state)\.[a-z0-9-]+)"', text)}
+    assert said == QUESTIONS.keys()
+    tree = ast.parse(Path(questions_module.__file__).read_text(encoding="utf-8"))
+    assert tree.body
+    assert all(re.search(r"[?.]$", text) and "=" not in text for text in QUESTIONS.values())
+
+
+def test_a_mistake_without_a_hint_of_its_own_gets_a_question() -> None:
+    exercise, op = edited("linear", ("dw = dy.T @ x", "dw = -dy.T @ x"))
+    report = judging.judge(exercise, op)
+    hints = recognise.hints_for(exercise, report["causes"])
+    assert hints == {"any.sign": QUESTIONS["any.sign"]}
