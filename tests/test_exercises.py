@@ -96,7 +96,7 @@ def test_a_file_of_a_student_has_the_task_and_no_solution(
     assert exercise.task
     told = ast.get_docstring(ast.parse(text)) or ""
     about = f"Exercise {exercise.number}, about {exercise.minutes} minutes."
-    assert told == f"{exercise.title}.\n\n{about}\n\n{exercise.task}"
+    assert told == f"{exercise.title}.\n\n{about}\n\n{exercise.task}\n\n{folder.KEEP}"
     assert exercise.solution not in text
     assert not any(hint in text for hint in exercise.hints)
 

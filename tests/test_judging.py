@@ -142,6 +142,7 @@ def test_a_hint_belongs_to_its_mistake_alone() -> None:
 
 
 ROUNDS = "the forward pass rounds numbers on the way to y, as float32 does"
+SINGLE = "s = np.float32(1 / (1 + np.exp(-(a @ w2.T))))"
 SCALE = ("y = gate * x", "y = gate + x")
 
 
@@ -202,9 +203,7 @@ def test_a_forward_pass_that_rounds_on_the_way_accuses_no_gradient() -> None:
     states, report = judged("excitation", rounded)
     assert "wrong" not in states.values()
     assert any("the forward pass computes with w1 in float32" in text for text in report["limits"])
-    report = judging.judge(
-        *edited("excitation", ("np.maximum(h, 0)", "np.float32(np.maximum(h, 0))"))
-    )
+    report = judging.judge(*edited("se_block", ("s = 1 / (1 + np.exp(-(a @ w2.T)))", SINGLE)))
     assert ROUNDS in [*report["limits"], *(f["text"] for f in report["findings"])]
 
 

@@ -16,6 +16,8 @@ FILE = '''\
 Exercise {number}, about {minutes} minutes.{variant}
 
 {task}
+
+{keep}
 """
 
 import numpy as np
@@ -23,6 +25,7 @@ import numpy as np
 
 {stub}'''
 VARIANT = "This is the variant of {}."
+KEEP = "Change no array that you are given: make new ones."
 
 
 def start(folder: Path, exercises: Sequence[Exercise] = (), variant_of: str | None = None) -> int:
@@ -65,6 +68,7 @@ def text_of(exercise: Exercise, variant_of: str | None = None) -> str:
         minutes=exercise.minutes,
         variant=line,
         task=exercise.task,
+        keep=KEEP,
         stub=exercise.stub,
     )
 

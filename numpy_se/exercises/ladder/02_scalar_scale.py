@@ -58,6 +58,14 @@ MISTAKES = (
         why="Where x is large, a changes y much. Where x is 0, it changes nothing.",
     ),
     Mistake(
+        "scalar-scale.sums-apart",
+        "np.sum(x * dy)",
+        "np.sum(x) * np.sum(dy)",
+        hint="Is 1*2 + 3*4 the same as (1 + 3) * (2 + 4)?",
+        why="Each entry of x belongs to its own dy. Pair them first, then add.",
+        says="the sums of x and dy are multiplied, not their products summed",
+    ),
+    Mistake(
         "any.factor-too-small",
         "np.sum(x * dy)",
         "np.mean(x * dy)",

@@ -9,9 +9,9 @@
     0 +------+------ x
              0
 
-exp(1000) is too large for a float: it is inf, and inf / inf is nan. Write y so
-that exp only gets numbers of at most 0. Then give dx for dy: y is all that it
-needs.
+y must be right for 1000 and for -1000, too. exp(1000) is too large for a float:
+it is inf, and inf / inf is nan. That cannot happen where exp only gets numbers
+of at most 0. Then give dx for dy: y is all that it needs.
 """
 
 import numpy as np

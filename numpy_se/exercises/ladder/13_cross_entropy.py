@@ -7,8 +7,9 @@
 
 labels are whole numbers from 0 to K - 1, and have no gradient. Give dlogits for
 dy, which is a number here. Nearly all of the formula cancels: what is left is
-the difference of two simple things. As log(0) must not happen, do not take the
-log of p: log p[n,k] = logits[n,k] - log(sum_j exp(logits[n,j])).
+the difference of two simple things. Where p is 0 for a float, log p would be
+-inf. So do not take the log of p: log p[n,k] is logits[n,k] - log(sum_j
+exp(logits[n,j])), and all logits of a row may be moved by the same number.
 """
 
 import numpy as np
@@ -70,6 +71,14 @@ MISTAKES = (
         "",
         hint="Which entry of a row should grow? Is it the one your gradient raises?",
         why="The label has to be taken away: its logit should grow, not shrink.",
+    ),
+    Mistake(
+        "cross-entropy.label-added",
+        "difference[rows, labels] -= 1",
+        "difference[rows, labels] += 1",
+        hint="p is 1 at the label: nothing is left to learn. What is your gradient then?",
+        why="The target is taken away from p, so that the difference is 0 when all is right.",
+        says="the target is added to p, not taken away from it",
     ),
     Mistake(
         "any.sign",

@@ -80,6 +80,14 @@ MISTAKES = (
         says="the gradient of the mean is not summed over the row",
     ),
     Mistake(
+        "times-mean.mean-of-dy",
+        "dm / x.shape[1]",
+        "m * dy.mean(axis=1, keepdims=True)",
+        hint="m grows. By how much does y[n,d] grow: by m, or by something of its own?",
+        why="A change of m comes out x[n,d] times as large, at each entry with its own x.",
+        says="the way through the mean has m in place of x",
+    ),
+    Mistake(
         "times-mean.doubled",
         "m * dy + dm / x.shape[1]",
         "2 * m * dy",
