@@ -146,7 +146,9 @@ CELLS = {
     "passed = check('se_block', f)\ndef f(): pass": "def f():\n    pass",
     "a = 2\nb = a\nc = print(b)\ndef f(): return b": "a = 2\nb = a\n\ndef f():\n    return b",
     "%time 1\nt = %timeit -o 1\n!ls\ndef f(): pass": "def f():\n    pass",
-    "%%time\ndef f(): pass": "",
+    "%%time\ndef f(): pass": "def f():\n    pass",
+    "%%timeit -n 3\nimport os\nf = os.getcwd()": "import os",
+    "%%bash\ndef f(): pass": "",
     "x = (7\n% 3)\ndef f(): return x": "x = 7 % 3\n\ndef f():\n    return x",
     "from numpy_se.exercises import check\nimport os": "import os",
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from numpy_se.exercises import judging, recognise, screen
+from numpy_se.exercises import check, judging, recognise, screen
 from numpy_se.exercises import questions as questions_module
 from numpy_se.exercises.exercise import Exercise, find
 from numpy_se.exercises.questions import QUESTIONS
@@ -248,3 +248,46 @@ def test_a_mistake_without_a_hint_of_its_own_gets_a_question() -> None:
     report = judging.judge(exercise, op)
     hints = recognise.hints_for(exercise, report["causes"])
     assert hints == {"any.sign": QUESTIONS["any.sign"]}
+
+
+CLASSES = """
+import numpy as np
+class Center:
+    def forward(self, a):
+        return a - a.mean(axis=1, keepdims=True)
+    def backward(self, dy):
+        return dy - dy.mean(axis=1, keepdims=True)
+class WeightedSum:
+    def forward(self, p, w):
+        self.kept = p, w
+        return p @ w
+    def backward(self, dy):
+        p, w = self.kept
+        return np.outer(dy, w), p.T @ dy
+class Gate:
+    def forward(self, x, s):
+        self.kept = x, np.tanh(s)
+        return x * self.kept[1]
+    def backward(self, dy):
+        x, t = self.kept
+        return dy * t, dy * x * (1 - t**2)
+"""
+
+
+def test_several_classes_answer_an_exercise(tmp_path: Path) -> None:
+    path = tmp_path / "11_find_the_bug.py"
+    path.write_text(CLASSES)
+    report = judging.judge_file(find(11), path)
+    assert report["verdict"] == "ok", report
+    names: dict[str, Any] = {}
+    exec(CLASSES, names)
+    assert check(11, *(names[name] for name in ("Center", "WeightedSum", "Gate")))
+
+
+def test_a_class_that_wants_sizes_is_told_what_a_student_can_do(tmp_path: Path) -> None:
+    path = tmp_path / "07_linear.py"
+    path.write_text("class Linear:\n    def __init__(self, n): pass\n    def forward(self, x): pass\n"
+                    "    def backward(self, dy): pass\n")  # fmt: skip
+    headline = judging.judge_file(find(7), path)["headline"]
+    assert "it wants forward(x, w) and backward(dy), and no sizes to be made" in headline
+    assert "from_class" not in headline

@@ -89,21 +89,26 @@ def _defines(module: ModuleType, value: Any) -> bool:
     return callable(value) and getattr(value, "__module__", "") == module.__name__
 
 
-def op_of(found: list[Any], target: Target, shapes: Mapping[str, Any] | str) -> Op:
-    """What was found, as a function ``y, backward = op(*args)``."""
+def op_of(
+    found: list[Any], target: Target, shapes: Mapping[str, Any] | str, alone: bool = True
+) -> Op:
+    """What was found, as a function ``y, backward = op(*args)``.
+
+    ``alone`` says that all of ``shapes`` are for this one.
+    """
     first, *rest = found
     if rest:
         return from_cache(first, *rest)
     if inspect.isclass(first) or not callable(first):
-        return _op_of_class(first, target, shapes)
+        return _op_of_class(first, target, shapes, alone)
     return cast(Op, first)
 
 
-def _op_of_class(made: Any, target: Target, shapes: Mapping[str, Any] | str) -> Op:
+def _op_of_class(made: Any, target: Target, shapes: Mapping[str, Any] | str, alone: bool) -> Op:
     """The op of a class: the arguments of forward, then parameters with their gradients.
 
-    Names in ``shapes`` that are not forward's own are those of parameters. Without names, the
-    parameters are those that can be guessed.
+    Names in ``shapes`` that are not forward's own are those of parameters, unless others stand
+    beside this class. Without names, the parameters are those that can be guessed.
     """
 
     def make() -> Any:
@@ -114,6 +119,8 @@ def _op_of_class(made: Any, target: Target, shapes: Mapping[str, Any] | str) -> 
     if isinstance(shapes, str):
         return class_op(make, guessed)
     own, needed = argument_names(layer.forward), len(forward_names(layer))
+    if not alone:
+        return class_op(make, {}, own)
     inputs = sorted((name for name in shapes if name in own), key=own.index)
     if len(inputs) < needed:  # they have other names
         inputs = list(shapes)[:needed]

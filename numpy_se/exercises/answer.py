@@ -67,7 +67,10 @@ def op_of_functions(exercise: Exercise, functions: Collection[Any]) -> Op:
         got = plural(len(functions), "function")
         raise TypeError(f"check: there is {got} for {exercise.name!r}; {wanted}")
     named = zip(exercise.answers, functions, strict=True)
-    ops = [op_of([one], Target("", (name,), None, {}), exercise.shapes) for name, one in named]
+    alone = len(functions) == 1
+    ops = [
+        op_of([one], Target("", (name,), None, {}), exercise.shapes, alone) for name, one in named
+    ]
     return exercise.judged(*ops)
 
 

@@ -295,6 +295,9 @@ def _read(path: Path) -> Exercise:
         raise ValueError(f"{path}{line}: it does not run: {in_short(error)}") from error
     if missing:
         raise ValueError(f"{path}: it has no {listed(missing)}")
+    hints = exercise.module.HINTS
+    if not (isinstance(hints, tuple | list) and [*map(type, hints)] == [str] * 3):
+        raise ValueError(f"{path}: HINTS wants three texts: a question, a formula, a skeleton")
     return exercise
 
 

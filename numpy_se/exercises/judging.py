@@ -270,7 +270,7 @@ def judge_file(
     ``beside`` are other files of the student. This package is out of reach, but where the exercise
     itself gives students something of it.
     """
-    return check_hand_in(
+    report = check_hand_in(
         lambda: targets_in(exercise, path.absolute()),
         lambda op: judge(exercise, op, seed),
         exercise.shapes,
@@ -279,3 +279,10 @@ def judge_file(
         allow=["numpy_se"] if exercise.gives_the_package else [],
         beside=beside,
     )
+    if report["verdict"] == "unusable" and "from_class: " in report["headline"]:
+        # Its advice is for those who call from_class.
+        names = ", ".join(exercise.shapes)
+        reason = report["headline"].partition("from_class: ")[2].partition("; for example")[0]
+        wanted = f"it wants forward({names}) and backward(dy), and no sizes to be made"
+        report["headline"] = f"unusable: the class cannot be used: {reason}; {wanted}"
+    return report

@@ -378,7 +378,7 @@ def two_layers(x, w1, w2):
     "N I, I O, O",
     mistake="two mistakes: the ReLU is forgotten in dx, and db has the shape (1, O)",
     grads="dx db",
-    says="any.axis-kept",
+    says="any.axis-kept any.mask-missing",
 )
 def relu_then_dense(x, w, b):
     h = np.maximum(x, 0)

@@ -115,7 +115,7 @@ class _Loaded:
         try:
             found = [(load(target), target) for target in self.targets]
             failed = "function"
-            ops = [op_of(*one, self.shapes) for one in found]
+            ops = [op_of(*one, self.shapes, alone=not found[1:]) for one in found]
             self.op = self.maker(*ops) if self.maker else ops[0]
             if reason := explain(self.op):
                 raise TypeError(f"gradcheck: {reason}")

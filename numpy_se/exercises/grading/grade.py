@@ -69,15 +69,23 @@ def _in_parallel(tasks: Sequence[Task], jobs: int) -> Iterator[Mark]:
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn) as pool:
-        for task, future in [(task, pool.submit(_mark, task)) for task in tasks]:
-            try:
-                yield future.result()
-            except BrokenProcessPool:
+        try:
+            for task, future in [(task, pool.submit(_mark, task)) for task in tasks]:
                 try:
-                    with ProcessPoolExecutor(1, spawn) as other:
-                        yield other.submit(_mark, task).result()
+                    yield future.result()
                 except BrokenProcessPool:
-                    yield failed(*task[:3], "look: the process of the check was ended")
+                    yield _alone(task)
+        except BaseException:  # Ctrl-C: those that have not begun are not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _alone(task: Task) -> Mark:
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+            return other.submit(_mark, task).result()
+    except BrokenProcessPool:
+        return failed(*task[:3], "look: the process of the check was ended")
 
 
 def refuse_wrong_solution(exercise: Exercise, seed: int) -> None:

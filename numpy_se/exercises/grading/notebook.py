@@ -12,6 +12,7 @@ from numpy_se.checker.words import in_short
 
 # Lines for the notebook alone: "%time", "!ls", "t = %timeit f()"
 MAGIC = re.compile(r"^\s*(?:[%!?]|[\w, ]+=\s*[%!]).*$", re.MULTILINE)
+PYTHON = re.compile(r"%%(time|timeit|capture|prun)\b")  # cells of Python behind such a line
 IMPORTS = (ast.Import, ast.ImportFrom)
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 
@@ -49,7 +50,8 @@ def code_of(path: Path) -> tuple[str, list[str]]:
 
 def _parsed(source: str) -> list[ast.stmt]:
     if source.lstrip().startswith("%%"):
-        return []
+        first, _, rest = source.lstrip().partition("\n")
+        return _parsed(rest) if PYTHON.match(first) else []
     try:
         return ast.parse(source).body
     except SyntaxError:

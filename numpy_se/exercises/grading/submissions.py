@@ -48,7 +48,10 @@ def submissions(place: Path, workshop: Path, pattern: str | None = None) -> list
     for entry in sorted(filter(_is_theirs, place.iterdir())):
         name = _id(entry, pattern)
         fresh = Submission(name, workshop / "students" / str(len(found)))
-        collect(entry, found.setdefault(name, fresh))
+        own = found.setdefault(name, fresh)
+        if own is not fresh:
+            own.notes.append(f"{one_line(entry.name)} has this id, too")
+        collect(entry, own)
     if not found:
         raise ValueError(f"{str(place)!r} has no hand-ins: no folder, and no {', '.join(KINDS)}")
     return sorted(found.values(), key=lambda one: one.id)
