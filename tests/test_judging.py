@@ -284,10 +284,17 @@ def test_several_classes_answer_an_exercise(tmp_path: Path) -> None:
     assert check(11, *(names[name] for name in ("Center", "WeightedSum", "Gate")))
 
 
+SIZED = """
+class Linear:
+    def __init__(self, inputs, outputs): pass
+    def forward(self, x): pass
+    def backward(self, dy): pass
+"""
+
+
 def test_a_class_that_wants_sizes_is_told_what_a_student_can_do(tmp_path: Path) -> None:
     path = tmp_path / "07_linear.py"
-    path.write_text("class Linear:\n    def __init__(self, n): pass\n    def forward(self, x): pass\n"
-                    "    def backward(self, dy): pass\n")  # fmt: skip
+    path.write_text(SIZED)
     headline = judging.judge_file(find(7), path)["headline"]
     assert "it wants forward(x, w) and backward(dy), and no sizes to be made" in headline
     assert "from_class" not in headline
