@@ -48,7 +48,10 @@ def build(quick: bool) -> int:
         shutil.rmtree(made, ignore_errors=True)
     start, pages = time.monotonic(), HERE / "_build" / "html"
     doctrees = HERE / "_build" / "doctrees"
-    status = build_main(["-W", "--keep-going", "-q", "-d", str(doctrees), str(HERE), str(pages)])
+    tags = ["-t", "quick"] if quick else []
+    status = build_main(
+        ["-W", "--keep-going", "-q", *tags, "-d", str(doctrees), str(HERE), str(pages)]
+    )
     if status == 0:
         print(f"{time.monotonic() - start:.0f} s. Open {pages / 'index.html'} in a browser.")
     return status

@@ -21,6 +21,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the hooks."""
     app.connect("autodoc-process-docstring", plain_text)
     app.connect("doctree-read", link_chapters)
+    app.connect("builder-inited", list_chapters)
     app.connect("builder-inited", picture_chapters, priority=900)  # when all chapters have run
     return {"parallel_read_safe": True}
 
@@ -69,6 +70,24 @@ def _link(app: Sphinx, piece: str) -> nodes.Node:
         refwarn=True,
         refdoc=app.env.docname,
     )
+
+
+def list_chapters(app: Sphinx) -> None:
+    """Write what the front page shows of each chapter: its picture, and its title as a link."""
+    rows = [".. container:: chapters", ""]
+    for number, name in sorted(CHAPTERS.items()):
+        title = (TUTORIALS / f"{name}.py").read_text(encoding="utf-8").splitlines()[1]
+        rows += [
+            f"    .. figure:: ../../.github/images/course/{number:02}.png",
+            f"        :target: gallery/{name}.html",
+            f"        :alt: the main figure of chapter {number}",
+            "",
+            f"        :doc:`{title} <gallery/{name}>`",
+            "",
+        ]
+    file = Path(app.srcdir) / "_build" / "chapters.inc"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join(rows), encoding="utf-8")
 
 
 def picture_chapters(app: Sphinx) -> None:
