@@ -1,6 +1,7 @@
 """The site and the table of contents of the course. To build the site takes too long for a test."""
 
 import ast
+import json
 import re
 import runpy
 import sys
@@ -56,10 +57,29 @@ def test_build_says_what_is_missing(
     assert "pip install -e '.[docs]'" in capsys.readouterr().out
 
 
-def test_docstrings_in_plain_text_become_markup() -> None:
+def test_docstrings_in_plain_text_become_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sphinx_gallery")
+    monkeypatch.syspath_prepend(str(TUTORIALS))
     plain_text = runpy.run_path(str(SITE / "hooks.py"))["plain_text"]
     lines = ["Scale *x* and ``s``.", "", "    y = s * x", "", "with dw_ of x*y", "Raises E."]
     plain_text(None, "", "", None, None, lines)
     want = r"Scale \*x\* and ``s``.||::||        y = s * x||with dw\_ of x\*y||Raises E."
     assert "|".join(lines) == want
+
+
+def test_chapters_become_notebooks_that_have_all_they_need(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx_gallery")
+    write = runpy.run_path(str(TUTORIALS / "notebooks.py"))["write"]
+    notebooks = write(tmp_path / "notebooks")
+    assert [path.stem for path in notebooks] == [path.stem for path in CHAPTERS]
+    beside = {path.name for path in (tmp_path / "notebooks").iterdir()}
+    for path in notebooks:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        names = re.findall(r"^from (\w+) import|^import (\w+)", code, flags=re.MULTILINE)
+        own = {
+            f"{name}.py" for pair in names for name in pair if (TUTORIALS / f"{name}.py").exists()
+        }
+        assert own <= beside
+        if "kept(" in code:
+            assert (tmp_path / "notebooks" / "results" / f"{path.stem}.json").exists()

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, RUNS, interval, show
+from course import QUICK, RUNS, interval, show, verdict
 from loky import get_reusable_executor
 
 from numpy_se.costs import Cost, count_net
@@ -166,7 +166,7 @@ gains = {(net, other): final[other] - final[net] for net, other in PAIRS}
 print("saved by SE, in percentage points of the test error:")
 for (net, other), gain in gains.items():
     mean, half = interval(gain)
-    sign = "undecided" if abs(mean) < half else "better" if mean > 0 else "worse"
+    sign = verdict(mean, half, "better", "worse")
     print(f"  {NAMES[net]:13} against {NAMES[other]:18} {mean:+.2f} ± {half:.2f}, {sign}")
 
 # %%
@@ -184,19 +184,17 @@ for (net, other), gain in gains.items():
 # wide interval says little: "we saw no difference" is not "there is no difference".
 
 
-def verdict(net, other, share=10):
+def judged(net, other, share=10):
     """Judge the claim by the gain of SE over another net; the bar is its error / ``share``."""
-    bar, (mean, half) = final[other].mean() / share, interval(gains[net, other])
-    if mean + half < bar:
-        return "supported"
-    return "not supported" if mean - half > bar else "undecided"
+    gain, bar = interval(gains[net, other]), final[other].mean() / share
+    return verdict(*gain, above="not supported", below="supported", bar=bar)
 
 
 print("SE blocks won't help much:")
 for net, other in PAIRS:
     for share, name in {10: "a tenth", 23: "a 23rd"}.items():
         bar = f"bar {name}, {final[other].mean() / share:.2f} points"
-        print(f"  {NAMES[net]:13} against {NAMES[other]:18} {bar:24}  {verdict(net, other, share)}")
+        print(f"  {NAMES[net]:13} against {NAMES[other]:18} {bar:24}  {judged(net, other, share)}")
 
 # %%
 # The figure shows all of it. On the left, the error by epoch: mean and interval of each net. On the
@@ -227,8 +225,8 @@ labels = [f"{NAMES[net]}\nagainst {NAMES[other].split(', ')[-1]}" for net, other
 right.set_yticks(range(3), labels=labels)
 right.set(ylim=(-0.8, 2.6), xlabel="saved by SE (percentage points)", title="Gain of SE")
 figure.suptitle(
-    f'"SE won\'t help much" at the same rate: {verdict("se", "wide")};\n'
-    f"with a larger rate for SE: {verdict('fast', 'wide')} ({digits.name})",
+    f'"SE won\'t help much" at the same rate: {judged("se", "wide")};\n'
+    f"with a larger rate for SE: {judged('fast', 'wide')} ({digits.name})",
     weight="bold",
 )
 show(figure, "08_mnist")

@@ -17,7 +17,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, interval, show
+from course import QUICK, interval, show, verdict
 
 from numpy_se import channel_scale, global_avg_pool
 from numpy_se.data import load_images
@@ -307,12 +307,10 @@ for control, change in CONTROLS.items():
 # about one misses the true value by chance.
 
 
-def verdict(values, side, bar):
+def judged(values, side, bar):
     """Judge whether ``values``, one for each net, lie above or below the bar."""
-    mean, half = interval(values)
-    if abs(mean - bar) <= half:
-        return "undecided"
-    return "supported" if (mean > bar) == (side == "above") else "not supported"
+    words = ("supported", "not supported")
+    return verdict(*interval(values), *(words if side == "above" else words[::-1]), bar)
 
 
 beyond_ink = by_all - ink_alone
@@ -332,7 +330,7 @@ CLAIMS = {
 }
 for claim, (values, side, bar) in CLAIMS.items():
     mean, half = interval(values)
-    print(f"{claim:34} {verdict(values, side, bar):14} {mean:6.2f} ± {half:.2f}, {side} {bar:.2g}?")
+    print(f"{claim:34} {judged(values, side, bar):16} {mean:6.2f} ± {half:.2f}, {side} {bar:.2g}?")
 
 # %%
 # The figure shows what decides. On the left, how far the lines of the classes lie apart: a ring is
@@ -364,7 +362,7 @@ right.set(ylabel="accuracy lost (percentage points)", title="What is lost when g
 right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
 apart, dynamic = CLAIMS["3 later lines are apart"], CLAIMS["4 dynamic gates help, all blocks"]
 figure.suptitle(
-    f"Later lines are apart: {verdict(*apart)}. Dynamic gates help: {verdict(*dynamic)}.",
+    f"Later lines are apart: {judged(*apart)}. Dynamic gates help: {judged(*dynamic)}.",
     weight="bold",
 )
 show(figure, "09_gates")

@@ -24,7 +24,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import QUICK, RUNS, interval, show
+from course import QUICK, RUNS, interval, show, verdict
 from loky import get_reusable_executor
 
 from numpy_se import flatten, global_avg_pool, global_max_pool, gradcheck, relu, sigmoid, tanh
@@ -298,11 +298,6 @@ def difference(runs, standard):
     return interval(errors(runs) - errors(standard))
 
 
-def verdict(mean, half, above, below):
-    """Say on which side of 0 the whole interval lies, if it lies on one."""
-    return "undecided" if abs(mean) <= half else above if mean > 0 else below
-
-
 for name, runs in studies.items():
     standard = errors(runs["standard"])
     print(f"\n{name}: standard block, test error {standard.mean():.2f} %", end=" ")
@@ -328,7 +323,7 @@ for name, runs in studies.items():
 
 for name, runs in studies.items():
     mean, half = difference(runs["stage 1 (paper 2)"], runs["stage 3 (paper 4)"])
-    answer = verdict(mean, half, "supported", "not supported")
+    answer = verdict(mean, half)
     print(f"{name}: {mean:+.2f} ± {half:.2f}, greater in later layers: {answer}")
 
 # %%
@@ -369,11 +364,9 @@ for axis in axes:
     axis.tick_params(axis="y", length=0)
 if len(studies) > 1:
     figure.legend(loc="outside lower left", ncols=len(studies))
-figure.suptitle(
-    f"{' and '.join(studies)}, {SEEDS} seeds: {undecided} of {len(studies) * len(VARIATIONS)} "
-    "differences are undecided",
-    weight="bold",
-)
+count = f"{undecided} of {len(studies) * len(VARIATIONS)} differences are undecided"
+title = f"{' and '.join(studies)}, {SEEDS} seeds: {'quick: no result' if QUICK else count}"
+figure.suptitle(title, weight="bold")
 show(figure, "10_variations")
 
 # %%

@@ -19,7 +19,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, interval, keep, kept, show
+from course import LONG, QUICK, RUNS, interval, keep, kept, show, verdict
 from loky import get_reusable_executor
 
 from numpy_se import flatten, max_pool2d, relu
@@ -284,7 +284,7 @@ for name, values in errors.items():
     line = f"{name:16}{size:11,}{mean:8.2f} ± {half:.2f}"
     if name != "with SE":
         mean, half = interval(values - 2 * errors["with SE"])
-        side = "undecided" if abs(mean) <= half else "most errors" if mean > 0 else "fewer"
+        side = verdict(mean, half, "most errors", "fewer", kept=True)
         line += f"{mean:13.2f} ± {half:.2f}   SE removes: {side}"
     print(line)
 

@@ -19,7 +19,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, interval, keep, kept, show
+from course import LONG, QUICK, RUNS, interval, keep, kept, show, verdict
 from loky import get_reusable_executor
 
 from numpy_se.data import DATASETS, load_images
@@ -189,10 +189,6 @@ def column(runs, key):
     return np.array([run[key] for run in runs])
 
 
-def verdict(mean, half):
-    return "undecided" if abs(mean) <= half else "supported" if mean > 0 else "not supported"
-
-
 gains, shares = {}, {}
 for name, runs in studies.items():
     print(f"\n{name}, {SEEDS} seeds: error in %")
@@ -207,10 +203,11 @@ for name, runs in studies.items():
         shares[name, depth] = columns[3]
         cells = (f"{mean:6.2f} ± {half:.2f}" for mean, half in map(interval, columns))
         print(f"{depth:8}", *(f"{cell:>14}" for cell in cells))
-    shallow = interval(gains[name, 8])
-    growth = interval(gains[name, 20] - gains[name, 8])
-    print(f"SE helps at 8 layers: {verdict(*shallow)} ({shallow[0]:+.2f} ± {shallow[1]:.2f})")
-    print(f"the gain grows with depth: {verdict(*growth)} ({growth[0]:+.2f} ± {growth[1]:.2f})")
+    for claim, (mean, half) in {
+        "SE helps at 8 layers": interval(gains[name, 8]),
+        "the gain grows with depth": interval(gains[name, 20] - gains[name, 8]),
+    }.items():
+        print(f"{claim}: {verdict(mean, half, kept=True)} ({mean:+.2f} ± {half:.2f})")
     change = interval(shares[name, 20] - shares[name, 8])
     print(f"share removed at 20 layers minus that at 8: {change[0]:+.0f} ± {change[1]:.0f} points")
 

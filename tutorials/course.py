@@ -48,6 +48,23 @@ def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
     return np.mean(values, axis=0), half
 
 
+def verdict(
+    mean: float,
+    half: float,
+    above: str = "supported",
+    below: str = "not supported",
+    bar: float = 0.0,
+    kept: bool = False,
+) -> str:
+    """Say on which side of the bar the whole interval lies, if it lies on one.
+
+    Quick mode decides nothing, but where the results are ``kept`` ones of whole runs.
+    """
+    if QUICK and not kept:
+        return "quick: no result"
+    return "undecided" if abs(mean - bar) <= half else above if mean > bar else below
+
+
 def keep(name: str, results: dict[str, Any]) -> None:
     """Write the results of a long study to results/<name>.json, with what made them."""
     made = {

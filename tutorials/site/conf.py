@@ -32,12 +32,12 @@ sphinx_gallery_conf = {
     "examples_dirs": "..",
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]\d\d_\w+\.py$",
-    "ignore_pattern": r"(course|block_picture|cheat_sheet)\.py$",
+    "ignore_pattern": r"(course|block_picture|cheat_sheet|notebooks)\.py$",
     "within_subsection_order": "FileNameSortKey",
     "reset_modules": ("matplotlib", "hooks.forget_course"),
     "first_notebook_cell": (
-        "# This notebook needs numpy_se, matplotlib, and the files course.py, course.mplstyle and\n"
-        "# block_picture.py, which are beside the chapters.\n"
+        "# This notebook needs numpy_se[tutorials], and the files that are beside it in the\n"
+        "# zip of all notebooks.\n"
         "%matplotlib inline"
     ),
     "write_computation_times": False,

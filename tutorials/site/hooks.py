@@ -6,8 +6,10 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from docutils import nodes
+from notebooks import SHARED
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx_gallery.utils import scale_image
@@ -23,6 +25,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", link_chapters)
     app.connect("builder-inited", list_chapters)
     app.connect("builder-inited", picture_chapters, priority=900)  # when all chapters have run
+    app.connect("builder-inited", complete_zips, priority=900)
     return {"parallel_read_safe": True}
 
 
@@ -96,6 +99,17 @@ def picture_chapters(app: Sphinx) -> None:
     for name in CHAPTERS.values():
         figure = TUTORIALS / "figures" / f"{name}.png"
         scale_image(figure, thumbnails / f"sphx_glr_{name}_thumb.png", 400, 280)
+
+
+def complete_zips(app: Sphinx) -> None:
+    """Add what the chapters share to the zips of scripts and of notebooks."""
+    for path in (Path(app.srcdir) / "gallery").glob("*.zip"):
+        with ZipFile(path, "a") as zip_file:
+            for name in SHARED:
+                source = TUTORIALS / name
+                files = sorted(source.iterdir()) if source.is_dir() else [source]
+                for file in files:
+                    zip_file.write(file, file.relative_to(TUTORIALS).as_posix())
 
 
 def forget_course(gallery: dict[str, Any], chapter: str) -> None:
