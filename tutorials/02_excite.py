@@ -136,7 +136,7 @@ print(gradcheck(excite, shapes="N C, R C, C R"))
 # The last line compares every entry with finite differences. The string names the axes of each
 # argument; equal letters are equal sizes. ``gradcheck`` draws several sizes, the numbers and the
 # upstream gradient itself. The error at the end of its report is absolute; the numbers drawn are
-# mostly of size 1. Chapter 5 looks inside this check.
+# mostly of size 1. Chapter 6 looks inside this check.
 #
 # Why sigmoid, and not softmax?
 # -----------------------------
@@ -264,7 +264,7 @@ show(figure, "02_excite")
 #   a layer of 64 channels a full layer has 4096 weights, and nobody would mind.
 # - The bottleneck is about parameters, not about operations. A weight of these layers is used once
 #   for each image. So even full layers would add 20 million operations to 3860 million. (An
-#   operation is a multiplication with its addition, see chapter 6.)
+#   operation is a multiplication with its addition, see chapter 7.)
 #
 # Whether cost is the *main* reason is not something that we can measure. The paper names two: to
 # limit the complexity, and to help generalisation.

@@ -39,7 +39,7 @@ plt.style.use(HERE / "course.mplstyle")
 def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
     """Give the mean over the runs (first axis), and half the width of its 95 % interval.
 
-    Chapter 8 explains it. Raises ValueError unless there are 2 to 10 runs.
+    Chapter 9 explains it. Raises ValueError unless there are 2 to 10 runs.
     """
     runs = len(np.asarray(values))
     if not 2 <= runs <= len(T95) + 1:

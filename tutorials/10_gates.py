@@ -1,11 +1,11 @@
 r"""
-9. What the gates learn
+10. What the gates learn
 =======================
 
 Each SE block gives each picture its own gates. What do the gates of a trained net tell apart, at
 which depth, and does the net need them to?
 
-You need: the SE block (chapter 4), the net and the intervals of chapter 8.
+You need: the SE block (chapter 4), the net and the intervals of chapter 9.
 
 After this chapter you can
 
@@ -46,7 +46,7 @@ from numpy_se.train import Options, train
 # ---------
 #
 # One net can be an accident. We train five that differ in their seed: in the first weights and in
-# the order of the images. As in chapter 8, they train on 4,000 digits. From the test set of full
+# the order of the images. As in chapter 9, they train on 4,000 digits. From the test set of full
 # MNIST we take every fourth digit.
 
 IMAGES, TESTED, EPOCHS, SEEDS = (200, 200, 1, 2) if QUICK else (4_000, 2_500, 12, 5)
@@ -81,7 +81,7 @@ def table(title, values):
 
 title = f"Mean gates of a net on {digits.name} differ more by channel than by digit"
 figure = class_gates(gates[0], labels, digits.classes, title)
-show(figure, "09_gates_lines")
+show(figure, "10_gates_lines")
 
 # %%
 # On the right is the range, a number that the next section explains. The digit 1 stands out: why
@@ -106,7 +106,7 @@ show(figure, "09_gates_lines")
 # nets *before training*: their gates are random functions of the image, and a random function tells
 # classes apart as well. The last two rows are about a very plain property of the image: how much
 # *ink* it has, the mean of its pixels. They give the share of the variance of the gates that a
-# straight line in the ink explains. The sign ± stands for the 95 % interval of chapter 8.
+# straight line in the ink explains. The sign ± stands for the 95 % interval of chapter 9.
 
 rng = np.random.default_rng(0)
 ink = images.mean(axis=(1, 2, 3))
@@ -181,7 +181,7 @@ axis.set_yticks(28 * np.arange(len(rows)) + 14, labels=names)
 axis.set_xticks([3 * 28, 9.5 * 28], labels=["open the channel most", "shut the channel most"])
 axis.grid(False)
 axis.set_title("The digits that open a channel most, and those that shut it most")
-show(figure, "09_gates_digits")
+show(figure, "10_gates_digits")
 
 # %%
 # Are there patterns in the averages?
@@ -299,7 +299,7 @@ for control, change in CONTROLS.items():
 # ------------
 #
 # For each part of a claim, a number that should be large or small, and a bar. The net "needs" gates
-# if it loses accuracy with the mean gates; the bar is a tenth of its mistakes, as in chapter 8. The
+# if it loses accuracy with the mean gates; the bar is a tenth of its mistakes, as in chapter 9. The
 # other bars are 10 percentage points for what averages tell (beyond the ink, and more at block 3
 # than at block 1 with 16 averages each), 0.05 for the range of the lines, and 0 for the difference
 # of two ranges. A part is supported if the whole interval lies on its side of the bar, not
@@ -365,7 +365,7 @@ figure.suptitle(
     f"Later lines are apart: {judged(*apart)}. Dynamic gates help: {judged(*dynamic)}.",
     weight="bold",
 )
-show(figure, "09_gates")
+show(figure, "10_gates")
 
 # %%
 # What we learn
@@ -387,7 +387,7 @@ show(figure, "09_gates")
 # - What the net can need is the constant part of the gates: with 0.5 everywhere, some nets lose
 #   much, and others little. But a constant factor could as well stand in a convolution.
 #
-# This fits chapter 8, where SE blocks do not help this net much. It does not tell how it is in deep
+# This fits chapter 9, where SE blocks do not help this net much. It does not tell how it is in deep
 # nets with hundreds of channels and a thousand classes. There, the experiment takes the same lines.
 #
 # Questions
@@ -405,7 +405,7 @@ show(figure, "09_gates")
 # 1. It is the largest of ten means minus the smallest. Means of samples differ by chance, and the
 #    range takes the extremes. With more images for each class, it goes to 0.
 # 2. No. The gates took part in the training, and shaped the weights. Only a net that is trained
-#    without them tells, and that is the experiment of chapter 8.
+#    without them tells, and that is the experiment of chapter 9.
 # 3. Yes: the gates of another 3 tell the net that this is a 3. It is a control, not a way to
 #    classify. If such gates helped, dynamic gates that fit would matter.
 # 4. With the first block replaced, the later blocks would see other averages and give other gates,

@@ -1,5 +1,5 @@
 r"""
-5. Checking a gradient
+6. Checking a gradient
 ======================
 
 A gradient that was derived by hand can be wrong, and the net may train with it all the same. So we
@@ -239,7 +239,7 @@ for (n, differences), style in zip(seen.items(), ("C2--", "C2-"), strict=True):
 share.set(xlabel="allowed relative difference", ylabel="missed mistakes (%)")
 share.set_title("Loose checks miss mistakes")
 share.legend(loc="upper left", bbox_to_anchor=(0.17, 1.0), title="entries of dw")
-show(figure, "05_checking")
+show(figure, "06_checking")
 
 # %%
 # The dotted lines are the lowest points of the two curves on the left. A check with central

@@ -1,5 +1,5 @@
 r"""
-10. Variations: which parts of the block matter?
+11. Variations: which parts of the block matter?
 ================================================
 
 The paper changes one part of the SE block at a time: the width of the bottleneck, the squeeze, the
@@ -7,7 +7,7 @@ gate, the stages that have a block, its place beside the shortcut. Each change i
 with the errors of one net on ImageNet. Do the same changes matter on handwritten digits, and how
 would we know that a difference is more than chance?
 
-You need: the SE block (chapter 4), and the intervals of chapter 8.
+You need: the SE block (chapter 4), and the intervals of chapter 9.
 
 After this chapter you can
 
@@ -40,7 +40,7 @@ from numpy_se.train import Options, initial_state, sweep, train
 # ---------------
 #
 # As it stands, the chapter takes about two minutes on two cores. For a longer study, run
-# ``python tutorials/10_variations.py --full``. It trains on all of MNIST, and on Fashion-MNIST if
+# ``python tutorials/11_variations.py --full``. It trains on all of MNIST, and on Fashion-MNIST if
 # its files are in the folder below, and takes some hours.
 
 FULL = "--full" in sys.argv[1:] and not QUICK
@@ -242,8 +242,8 @@ for name, setting in VARIATIONS.items():
 # Many runs
 # ---------
 #
-# As in chapter 8, ``sweep`` hands the runs to an executor and keeps each result in a file. When you
-# change the settings or the code, remove the folder ``runs/10_variations``. The machines of a
+# As in chapter 9, ``sweep`` hands the runs to an executor and keeps each result in a file. When you
+# change the settings or the code, remove the folder ``runs/11_variations``. The machines of a
 # cluster need NumPy and this package, and no data: the images travel with every run. That is why
 # there is one sweep for each seed.
 
@@ -254,7 +254,7 @@ def study(digits):
     """Give the results of all runs: for every variation a list, seed by seed."""
     digits = digits.subset(TRAIN, TEST)
     sizes = f"{len(digits.train_images)}+{len(digits.test_images)}"
-    folder = RUNS / "10_variations" / f"{digits.name} {sizes}"
+    folder = RUNS / "11_variations" / f"{digits.name} {sizes}"
     settings = {"standard": {}, **VARIATIONS}
     results = {name: [] for name in settings}
     for seed in range(SEEDS):
@@ -280,7 +280,7 @@ studies = {digits.name: study(digits) for digits in data}
 # ---------------------------
 #
 # For every seed k we have the error of the variation and that of the standard block. We take their
-# difference :math:`d_k`, in percentage points. As in chapter 8, the S differences have a mean and a
+# difference :math:`d_k`, in percentage points. As in chapter 9, the S differences have a mean and a
 # standard deviation :math:`\sigma`, and :math:`t_{S-1}` is Student's: 2.78 for S = 5. If chance
 # acts like a normal distribution, then the true difference lies in
 #
@@ -315,7 +315,7 @@ for name, runs in studies.items():
             )
 
 # %%
-# Table 13 tests a claim of chapter 9 in another way: "The effect of SE block becomes greater in
+# Table 13 tests a claim of chapter 10 in another way: "The effect of SE block becomes greater in
 # later layers." Then a single block should save more mistakes in stage 3 than in stage 1. In the
 # paper it does, by 23.03 - 22.68 = 0.35 points (stages 4 and 2). The later block also has more
 # weights, here as there. By how many points is stage 3 better here? The claim is supported if the
@@ -367,7 +367,7 @@ if len(studies) > 1:
 count = f"{undecided} of {len(studies) * len(VARIATIONS)} differences are undecided"
 title = f"{' and '.join(studies)}, {SEEDS} seeds: {'quick: no result' if QUICK else count}"
 figure.suptitle(title, weight="bold")
-show(figure, "10_variations")
+show(figure, "11_variations")
 
 # %%
 # How to read it, and how not to

@@ -1,5 +1,5 @@
 r"""
-7. Making it fast
+8. Making it fast
 =================
 
 Forward and backward, an SE block does some six additions and products with each value of a feature
@@ -174,7 +174,7 @@ axis.set_xlabel(f"time in ms, for x of {x.nbytes / 2**20:.0f} MiB")
 axis.grid(False, axis="y")
 axis.legend(loc="upper right")
 axis.set_title("The time goes into moving the maps, not into the weights")
-show(figure, "07_fast_passes")
+show(figure, "08_fast_passes")
 
 # %%
 # The two steps that have all the weights cost next to nothing, as they work on N·C numbers. All the
@@ -305,7 +305,7 @@ axis.set_xticks(mebibytes, [f"{size:.2g}" for size in mebibytes])
 axis.minorticks_off()
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 axis.set_title("Loops to NumPy is the large step; fewer moves bring a smaller one")
-show(figure, "07_fast")
+show(figure, "08_fast")
 
 # %%
 # From the loops to NumPy is the large step, from NumPy to fused a small one. Where x is small, the

@@ -1,5 +1,5 @@
 r"""
-6. What it costs
+7. What it costs
 ================
 
 "In actual implementation, the overhead of SE block is rather small", says the summary (chapter 1).
@@ -250,7 +250,7 @@ axis.set(xlabel="parameters that SE adds to ResNet-50", ylabel="top-1 error (%),
 axis.set(xlim=(1.2e4, 3.5e7), ylim=(22.1, 23.4))
 axis.set_title("SE-ResNet-50: below r = 16, more parameters do not lower the error")
 axis.legend(loc="lower left")
-show(figure, "06_cost_error")
+show(figure, "07_cost_error")
 
 # %%
 # From r = 16 to r = 2, SE gets eight times as large, and the error stays. Stage 4 alone brings over
@@ -308,7 +308,7 @@ print(f"one operation of SE takes about {slower:.0f} times as long as one of the
 # operation of SE so slow? A convolution uses each entry of a map many times once it is
 # loaded: nine times for each filter. The squeeze uses it once, and so does the scale. Backward
 # reads the map again, and the upstream gradient twice. So SE probably spends its time on moving
-# numbers, which the count does not see; chapter 7 measures it. And each call of a NumPy function
+# numbers, which the count does not see; chapter 8 measures it. And each call of a NumPy function
 # costs a little, however small the arrays are.
 #
 # The same was seen on large nets. The paper reports 209 ms for a training step of SE-ResNet-50, and
@@ -338,7 +338,7 @@ axis.grid(axis="y", visible=False)
 axis.set(xlabel="what SE adds (%)", xlim=(0, 130 * np.max(list(answers.values()))))
 axis.set_title("Small in operations, larger in parameters and in time")
 axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=2)
-show(figure, "06_cost")
+show(figure, "07_cost")
 
 # %%
 # So is the overhead "rather small"?

@@ -1,13 +1,13 @@
 r"""
-11. Where SE helps
+12. Where SE helps
 ==================
 
-On digits, chapter 8 finds no clear gain by SE. Here is a task that is made for it. Which feature
+On digits, chapter 9 finds no clear gain by SE. Here is a task that is made for it. Which feature
 maps matter depends on a small sign somewhere in the image. What does a net with SE blocks do with
 it, image by image, and how far does one without them come?
 
-You need: the SE block (chapter 4), the tiny net and the intervals (chapter 8), the gates (chapter
-9).
+You need: the SE block (chapter 4), the tiny net and the intervals (chapter 9), the gates (chapter
+10).
 
 After this chapter you can
 
@@ -60,7 +60,7 @@ for column, (image, sign, label) in enumerate(
     axes[0, column].set_title(f"read {label}", fontsize=10)
 for row, name in enumerate(("first", "second", "sign")):
     axes[row, 0].set_ylabel(name)
-show(figure, "11_where_inputs")
+show(figure, "12_where_inputs")
 
 # %%
 # Why this is hard without SE
@@ -79,7 +79,7 @@ show(figure, "11_where_inputs")
 # Two nets
 # --------
 #
-# The net is that of chapter 8, with three channels at the input: three stages of convolution, ReLU
+# The net is that of chapter 9, with three channels at the input: three stages of convolution, ReLU
 # and pooling, with or without SE blocks. Both see the same images in the same order.
 
 EPOCHS = 1 if QUICK else 8
@@ -113,7 +113,7 @@ for axis, (name, mean) in zip(axes, means.items(), strict=True):
 axes[0].set(ylabel="mean gate", ylim=(0, 1))
 handles, names = axes[0].get_legend_handles_labels()
 figure.legend(handles, names, loc="outside lower left", ncols=2)
-show(figure, "11_where")
+show(figure, "12_where")
 
 for name, difference in differences.items():
     most = np.sort(np.abs(difference))[::-1]
@@ -186,7 +186,7 @@ print(f"with the gates of the turned image, {100 * same:.0f} % of the answers fo
 # What is left when gates are frozen
 # ----------------------------------
 #
-# Chapter 9 froze the gates of a net for digits, and nothing was lost. Here:
+# Chapter 10 froze the gates of a net for digits, and nothing was lost. Here:
 #
 # - *mean*: every image gets the mean gates over all test images, in all blocks or in one alone;
 # - *mean of its sign*: every image gets the mean gates of the images with its sign;
@@ -260,8 +260,8 @@ def one_run(images, net, seed, epochs):
 
 
 # %%
-# The 50 runs take a quarter of an hour on two cores, so they are kept in ``results/11_where.json``.
-# The command ``python tutorials/11_where.py --long`` makes them anew.
+# The 50 runs take a quarter of an hour on two cores, so they are kept in ``results/12_where.json``.
+# The command ``python tutorials/12_where.py --long`` makes them anew.
 
 SEEDS = 10
 if LONG:
@@ -270,11 +270,11 @@ if LONG:
         for name in NETS
         for seed in range(SEEDS)
     }
-    folder = RUNS / "11_where" / images.name
+    folder = RUNS / "12_where" / images.name
     done = sweep(one_run, jobs, folder, get_reusable_executor(), common={"images": images})
     errors = {name: [done[f"{name}, seed {seed}"] for seed in range(SEEDS)] for name in NETS}
-    keep("11_where", {"data": images.name, "epochs": EPOCHS, "errors": errors})
-study = kept("11_where")
+    keep("12_where", {"data": images.name, "epochs": EPOCHS, "errors": errors})
+study = kept("12_where")
 print(f"kept results: {study['data']}, {study['epochs']} epochs; {study['made']['command']}")
 errors = {name: np.array(values) for name, values in study["errors"].items()}
 print(f"{'':16}{'parameters':>11}{'error':>8}{'':10}{'minus twice that with SE'}")
@@ -298,7 +298,7 @@ for name, values in errors.items():
 # - The answer follows the gates: turn the sign, and the answer becomes the other digit; give the
 #   gates of the turned image alone, and it does so as well.
 # - Here the gates must be *dynamic*. With the mean gates the net can only guess which digit is
-#   meant. That is the difference to chapter 9, where nothing was lost: whether SE helps depends on
+#   meant. That is the difference to chapter 10, where nothing was lost: whether SE helps depends on
 #   the task, and not on the block alone.
 # - A net without SE learns the task, too, but worse, also if it is larger. It must build the
 #   product of sign and digit out of sums.

@@ -1,11 +1,11 @@
 r"""
-8. A net on MNIST: what does SE bring?
+9. A net on MNIST: what does SE bring?
 ======================================
 
 A small net reads handwritten digits. Does it make fewer mistakes with SE blocks than without them?
 And fewer than another net without SE blocks that has as many parameters?
 
-You need: the SE block (chapter 4) and its cost (chapter 6), a mean and a standard deviation.
+You need: the SE block (chapter 4) and its cost (chapter 7), a mean and a standard deviation.
 
 After this chapter you can
 
@@ -130,7 +130,7 @@ jobs = {
 # ``executor = dask.distributed.Client("scheduler:8786").get_executor()``
 
 executor = ThreadPoolExecutor(1) if QUICK else get_reusable_executor()
-folder = RUNS / f"08_mnist-{digits.name}-{IMAGES}x{EPOCHS}"
+folder = RUNS / f"09_mnist-{digits.name}-{IMAGES}x{EPOCHS}"
 results = sweep(run, jobs, folder, executor)
 errors = {net: np.array([results[f"{net}-seed{s}"] for s in range(SEEDS)]) for net in NETS}
 
@@ -229,7 +229,7 @@ figure.suptitle(
     f"with a larger rate for SE: {judged('fast', 'wide')} ({digits.name})",
     weight="bold",
 )
-show(figure, "08_mnist")
+show(figure, "09_mnist")
 
 # %%
 # What the answer is worth
@@ -243,7 +243,7 @@ show(figure, "08_mnist")
 #
 # The answer holds for this net, on 4,000 digits, with this training. The claim also says *why*: the
 # net is not deep. We did not test that. It would take deep nets and flat ones, with and without SE,
-# on the same data. What the gates do at each depth of our net is the question of chapter 9.
+# on the same data. What the gates do at each depth of our net is the question of chapter 10.
 #
 # Questions
 # ---------

@@ -1,5 +1,5 @@
 r"""
-12. Depth
+13. Depth
 =========
 
 "If your network is not that deep, SE blocks won't help much", says the summary that this course
@@ -7,8 +7,8 @@ tests. And in deep nets, the lines of the classes should come apart from block t
 paper's Fig. 6. Residual nets of 8, 14 and 20 layers, with and without SE, tell how far that holds
 for small images.
 
-You need: the residual block with SE (chapter 10), the gates by class (chapter 9), cued digits
-(chapter 11).
+You need: the residual block with SE (chapter 11), the gates by class (chapter 10), cued digits
+(chapter 12).
 
 After this chapter you can
 
@@ -60,9 +60,9 @@ for depth in (8, 14, 20):
 # One run
 # -------
 #
-# The function trains a net and gives its error, that with frozen gates (chapter 9: every image gets
-# the mean gates over the test images), and, for every block, how far the classes lie apart. Each
-# epoch is tested on few images, and the end on all.
+# The function trains a net and gives its error, that with frozen gates (chapter 10: every image
+# gets the mean gates over the test images), and, for every block, how far the classes lie apart.
+# Each epoch is tested on few images, and the end on all.
 
 IMAGES, EPOCHS = (100, 1) if QUICK else (10_000, 6)
 
@@ -105,8 +105,8 @@ for ratio in (4, None):
 # --------
 #
 # Two data sets, three depths, with and without SE, five seeds: 60 runs of one to five minutes each.
-# They were made once with the command ``python tutorials/12_depth.py --long``, and are kept in
-# ``results/12_depth.json``. On a cluster, the executor is that of a client of ``dask.distributed``:
+# They were made once with the command ``python tutorials/13_depth.py --long``, and are kept in
+# ``results/13_depth.json``. On a cluster, the executor is that of a client of ``dask.distributed``:
 # ``sweep(one_run, jobs, folder, client.get_executor(), common={"images": client.scatter(...)})``.
 
 DEPTHS, SEEDS, DRAWN = (8, 14, 20), 5, 14
@@ -128,7 +128,7 @@ def study(images):
         for depth in DEPTHS
         for ratio in (4, None)
     }
-    folder = RUNS / "12_depth" / images.name
+    folder = RUNS / "13_depth" / images.name
     done = sweep(one_run, jobs, folder, get_reusable_executor(), common={"images": images})
     for name, result in done.items():
         if name != f"{DRAWN} layers, ratio 4, seed 0":
@@ -164,9 +164,9 @@ if LONG:
         "studies": {images.name: study(images) for images in (fashion, cued)},
         "before training": [before_training(fashion, seed) for seed in range(SEEDS)],
     }
-    keep("12_depth", results)
+    keep("13_depth", results)
 
-results = kept("12_depth")
+results = kept("13_depth")
 studies = results["studies"]
 print("kept results of", results["made"]["command"])
 
@@ -251,7 +251,7 @@ axes[3].set(title="range of the classes", xlabel="block", ylim=(0, None), xticks
 handles, names = axes[0].get_legend_handles_labels()
 handles, names = [*handles, untrained], [*names, "range before training"]
 figure.legend(handles, names, loc="outside lower center", ncols=4)
-show(figure, "12_depth")
+show(figure, "13_depth")
 
 print("block          ", *(f"{block:5}" for block in blocks))
 print("range          ", *(f"{mean:5.2f}" for mean in ranges.mean(axis=0)))
@@ -288,7 +288,7 @@ print(f"dead blocks: {stuck} of {sum(len(run['deviations']) for run in dead)}")
 # ---------
 #
 # 1. Without SE, a deeper net makes fewer mistakes on cued digits, and a wider one hardly (chapter
-#    11). Which reason could that have, and how would you test it?
+#    12). Which reason could that have, and how would you test it?
 # 2. The gain on Fashion-MNIST is below 0. What would you change first, to be fair to SE?
 # 3. Frozen gates cost more on cued digits than on Fashion-MNIST, by far. Which property of the
 #    task decides that?
