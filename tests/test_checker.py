@@ -46,7 +46,7 @@ def spoiled(op: Any, spoil: Any) -> Any:
 
 # The bank: all of it with --hypothesis-profile=search. matrix.py checks ten seeds, and the names.
 
-STEP = 1 if settings.get_current_profile_name() == "search" else 6
+STEP = 1 if settings.get_current_profile_name() == "search" else 11
 
 
 @pytest.mark.parametrize("mutant", whole_bank()[::STEP], ids=lambda mutant: mutant.title)

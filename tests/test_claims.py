@@ -1008,7 +1008,7 @@ def test_every_id_has_a_wrong_operation():
     assert ids_of_the_checker() == set(WRONG)
 
 
-@pytest.mark.parametrize(("code", "op", "shapes", "words"), some(ROWS, 2))
+@pytest.mark.parametrize(("code", "op", "shapes", "words"), some(ROWS, 3))
 def test_a_cause_is_told(code, op, shapes, words):
     causes = gradcheck(op, shapes=shapes).causes
     assert [c.code for c in causes] == [code]

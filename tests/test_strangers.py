@@ -14,7 +14,7 @@ from strategies import SEARCH, some
 from numpy_se import gradcheck
 from numpy_se.checker.findings import NUMBERS
 
-STEP = 16
+STEP = 28
 
 
 def chosen(right: bool) -> list[Any]:
