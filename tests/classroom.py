@@ -28,7 +28,7 @@ from numpy_se.exercises.exercise import Exercise, find
 from numpy_se.exercises.grading.grade import grade
 from numpy_se.exercises.grading.mark import worth_of
 from numpy_se.exercises.grading.points import Points
-from numpy_se.exercises.judging import PROMISES, judge
+from numpy_se.exercises.judging import breaks_promise, judge
 
 HEAD = "import numpy as np\n\n\n"
 SE = find("se_block")
@@ -233,7 +233,7 @@ def share(number: int) -> tuple[str, float]:
     report = judge(exercise, mutant.op)
     weights = Points().of(exercise)
     worth = worth_of(report, screen.marks(exercise, report, set()), weights)
-    broken = any(one["kind"] in PROMISES for one in report["findings"])
+    broken = any(map(breaks_promise, report["findings"]))
     return mutant.title, (sum(worth.values()) - broken) / sum(weights.values())
 
 

@@ -265,6 +265,7 @@ BREAKS = {
         "    def backward",
         "    x = x.copy(); old_x[...] = 1\n    def backward",
     ),
+    "backward, called again, raises IndexError": ("dw2 = du.T @ a", "dw2 = du.T @ used.pop()"),
     "backward writes into the gradients": ("dw2 = du.T @ a", "dw2 = kept; dw2[...] = du.T @ a"),
 }
 
@@ -273,6 +274,7 @@ BREAKS = {
 def test_what_breaks_a_promise_loses_points_once(says: str, tmp_path: Path) -> None:
     text = classroom.RIGHT.replace(*BREAKS[says])
     text = text.replace("    z =", "    old_x, kept = x, np.zeros_like(w2)\n    z =")
+    text = text.replace("    def backward", "    used = [a]\n    def backward")
     own = marked(tmp_path, text, Points(deduction=0.5))
     assert set(own.states.values()) == {screen.RIGHT}
     assert own.points == 3.5

@@ -13,7 +13,7 @@ from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.folder import variant_in
 from numpy_se.exercises.grading.points import Points
 from numpy_se.exercises.grading.submissions import Submission
-from numpy_se.exercises.judging import LATE, PROMISES, judge_file
+from numpy_se.exercises.judging import LATE, PROMISES, breaks_promise, judge_file
 from numpy_se.exercises.recognise import hints_for
 
 MISSING = "not handed in"
@@ -65,9 +65,10 @@ def mark(exercise: Exercise, own: Submission, points: Points, timeout: float) ->
         notes.append(f"taken from {path.name}; also in {listed(one.name for one in others)}")
     worth = worth_of(report, found, weights)
     total = sum(worth.values())
-    broken = [one["text"] for one in report["findings"] if one["kind"] in PROMISES]
+    broken = [one["text"] for one in report["findings"] if breaks_promise(one)]
     off = min(total, points.deduction) if broken else 0.0
     if off:
+        notes = [note for note in notes if note != broken[0]]
         notes.append(f"{off:g} off: {broken[0]}")
     hints = hints_for(exercise, causes, gaps)
     told = [screen.table(found), screen.told(report, found), screen.thoughts(hints.values())]
