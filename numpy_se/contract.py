@@ -94,8 +94,13 @@ def kind_of(value: object) -> str:
     """Say what a function gave in place of what is wanted."""
     if value is None:
         return "None (is a return missing?)"
+    return typed(value)
+
+
+def typed(value: object) -> str:
+    """The type of a value, with its article."""
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeio' or name == 'ndarray' else 'a'} {name}"
 
 
 def in_short(value: object) -> str:
@@ -164,7 +169,7 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
 
 def _check_dtype(title: str, name: str, array: Any, integer: bool = False) -> None:
     if type(array) not in ARRAYS:
-        raise TypeError(f"{title}: {name} is a {type(array).__name__}; it wants a NumPy array")
+        raise TypeError(f"{title}: {name} is {typed(array)}; it wants a NumPy array")
     dtype = array.dtype
     if integer and dtype.kind not in "iu":
         raise TypeError(f"{title}: {name} is {dtype}; it wants whole numbers (an integer dtype)")

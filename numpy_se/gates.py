@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 
 import numpy as np
 
-from numpy_se.contract import Array, IntArray, check_count
+from numpy_se.contract import Array, IntArray, check_count, typed
 from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, LayerBackward, Params, Sequential, SqueezeExcite, Step
 from numpy_se.ops import channel_scale
@@ -47,7 +47,7 @@ def replace_gates(net: Sequential, gates: Mapping[str, Array]) -> Sequential:
         block = layer.block if isinstance(layer, _GivenGates) else layer
         if not isinstance(block, SqueezeExcite):
             wanted = "it wants the name of an SE block"
-            raise TypeError(f"replace_gates: {name} is a {type(block).__name__}; {wanted}")
+            raise TypeError(f"replace_gates: {name} is {typed(block)}; {wanted}")
         net = net.replace(name, _GivenGates(block, s))
     return net
 

@@ -13,13 +13,13 @@ is to arrays of two and more axes, not to biases.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 
-from numpy_se.contract import Array, check_number
+from numpy_se.contract import Array, check_number, typed
 
 Arrays: TypeAlias = Mapping[str, Array]
 
@@ -36,8 +36,19 @@ class Rule(Protocol):
         """Compute the parameters and the state after one step with learning rate ``lr``."""
 
 
+class _Settings:
+    """The settings of a rule have names: a number alone may be taken for the learning rate."""
+
+    def __new__(cls, *unnamed: object, **settings: object) -> Self:
+        if unnamed or "lr" in settings:
+            named = "its settings have names, such as weight_decay=1e-4"
+            wanted = "parameters go into rule.init(params), lr into rule.step(..., lr)"
+            raise TypeError(f"{cls.__name__}: {named}; {wanted}")
+        return super().__new__(cls)
+
+
 @dataclass(frozen=True, kw_only=True)
-class SGD:
+class SGD(_Settings):
     """Gradient descent with momentum.
 
         v <- momentum * v + grad + weight_decay * param
@@ -59,9 +70,10 @@ class SGD:
     def step(
         self, params: Arrays, grads: Arrays, state: Arrays, lr: float
     ) -> tuple[dict[str, Array], dict[str, Array]]:
+        pairs = _pairs(params, grads, state, "v")
         lr, momentum, weight_decay = map(float, (lr, self.momentum, self.weight_decay))
         stepped, moved = dict(params), dict(state)
-        for key, grad, param in _pairs(grads, params):
+        for key, grad, param in pairs:
             decay = weight_decay if param.ndim > 1 else 0.0
             v = momentum * state[f"{key}.v"] + grad + decay * param
             moved[f"{key}.v"] = v
@@ -70,7 +82,7 @@ class SGD:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam:
+class Adam(_Settings):
     """Steps scaled by running moments of each entry's gradient, with decoupled weight decay.
 
         m <- beta1 * m + (1 - beta1) * grad             mean
@@ -103,10 +115,11 @@ class Adam:
     def step(
         self, params: Arrays, grads: Arrays, state: Arrays, lr: float
     ) -> tuple[dict[str, Array], dict[str, Array]]:
+        pairs = _pairs(params, grads, state, "m", "v", alone="t")
         beta1, beta2, eps = map(float, (self.beta1, self.beta2, self.eps))
         lr, weight_decay, t = float(lr), float(self.weight_decay), float(state["t"]) + 1
         stepped, moved = dict(params), {**state, "t": np.array(t)}
-        for key, grad, param in _pairs(grads, params):
+        for key, grad, param in pairs:
             m = beta1 * state[f"{key}.m"] + (1 - beta1) * grad
             v = beta2 * state[f"{key}.v"] + (1 - beta2) * grad * grad
             moved |= {f"{key}.m": m, f"{key}.v": v}
@@ -128,14 +141,26 @@ def one_cycle(step: int, steps: int, peak: float, warmup: float = 0.3) -> float:
     return peak * (1 + math.cos(math.pi * (position - warmup) / (1 - warmup))) / 2
 
 
-def _pairs(grads: Arrays, params: Arrays) -> Iterator[tuple[str, Array, Array]]:
-    """Give each gradient with its parameter. One of another shape would be broadcast."""
+def _pairs(
+    params: Arrays, grads: Arrays, state: Arrays, *parts: str, alone: str = ""
+) -> list[tuple[str, Array, Array]]:
+    """Give each gradient with its parameter. One of another shape would be broadcast.
+
+    The state must have ``parts`` for each of them, as "w.v", and what stands ``alone``.
+    """
+    if not isinstance(grads, Mapping):
+        wanted = "it wants a dict: dx, grads = backward(dy)"
+        raise TypeError(f"step: grads is {typed(grads)}; {wanted}")
+    if unknown := grads.keys() - params.keys():
+        there = ", ".join(params) or "none"
+        raise ValueError(f"step: grads has {min(unknown)}; params has {there}")
+    wanted_state = {f"{key}.{part}" for key in grads for part in parts} | ({alone} - {""})
+    if not isinstance(state, Mapping) or wanted_state - state.keys():
+        raise ValueError("step: state is not of this rule and these params; begin with rule.init")
     for key, grad in grads.items():
-        if key not in params:
-            raise ValueError(f"grads has {key}; params has {', '.join(params)}")
         if np.shape(grad) != (wanted := params[key].shape):
-            raise ValueError(f"grads: {key} has shape {np.shape(grad)}; it wants {wanted}")
-        yield key, grad, params[key]
+            raise ValueError(f"step: {key} in grads has shape {np.shape(grad)}; it wants {wanted}")
+    return [(key, grad, params[key]) for key, grad in grads.items()]
 
 
 def _check_range(title: str, name: str, value: float, below: float = math.inf) -> None:

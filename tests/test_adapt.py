@@ -269,7 +269,7 @@ def test_forward_and_backward_with_a_cache() -> None:
     wrong = from_cache(affine_forward, lambda dout, cache: {"dx": dout, "dw": dout})
     with pytest.raises(ValueError, match="no gradient of b; it gives dx and dw"):
         wrong(np.eye(2), np.eye(2), np.ones(2))[1](np.eye(2))
-    with pytest.raises(TypeError, match="from_cache: tanh gives a ndarray; it must give out, cac"):
+    with pytest.raises(TypeError, match="from_cache: tanh gives an ndarray; it must give out, cac"):
         from_cache(np.tanh, affine_backward)(np.ones(2))
 
 
@@ -370,7 +370,7 @@ OTHERS: list[tuple[Any, Any, str]] = [
     (
         forgets,
         np.ones(2),
-        "forgets gives a ndarray; it must give y, backward, where dx, dW, db = backwa",
+        "forgets gives an ndarray; it must give y, backward, where dx, dW, db = backwa",
     ),
     (
         swaps,

@@ -839,7 +839,7 @@ def test_other_styles() -> None:
     assert "db is wrong. Consistent with: it is N times too small" in str(
         se.gradcheck(mean, shapes=shapes)
     )
-    with pytest.raises(TypeError, match="<lambda> gives a ndarray; it must give out, cache"):
+    with pytest.raises(TypeError, match="<lambda> gives an ndarray; it must give out, cache"):
         se.gradcheck(
             from_cache(lambda *args: affine_forward(*args)[0], affine_backward), shapes=shapes
         )
@@ -857,14 +857,14 @@ def test_labels_and_none_are_passed_on() -> None:
 
 
 def test_what_gives_no_backward_is_refused() -> None:
-    with pytest.raises(TypeError, match="gives a ndarray; it must give y, backward"):
+    with pytest.raises(TypeError, match="gives an ndarray; it must give y, backward"):
         se.gradcheck(np.tanh, np.ones(3))
     x, w = np.ones((2, 4, 3, 5)), np.ones((4, 4))
-    with pytest.raises(TypeError, match="excite: gate gives a ndarray; it must give y, backward"):
+    with pytest.raises(TypeError, match="excite: gate gives an ndarray; it must give y, backward"):
         se.squeeze_excite(x, w, w, gate=np.tanh)
     with pytest.raises(TypeError, match="excite: gate is 'sigmoid'; it wants an operation"):
         se.squeeze_excite(x, w, w, gate="sigmoid")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="excitation: squeeze gives a ndarray"):
+    with pytest.raises(TypeError, match="excitation: squeeze gives an ndarray"):
         se.squeeze_excite(x, w, w, squeeze=lambda x: x.mean(axis=(2, 3)))  # type: ignore[arg-type]
 
 

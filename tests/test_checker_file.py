@@ -184,7 +184,7 @@ def test_shapes_of_python(file: Path) -> None:
     words = [f"{name}={','.join(axes)}" for name, axes in SHAPES.items()]
     for shapes in some(("N C H W, R C, C R", words, " ".join(words), {"w1": "R C", **SHAPES}), 2):
         assert check_file(f"{file}:right", shapes)["verdict"] == "ok"
-    with pytest.raises(TypeError, match="shapes is a int"):
+    with pytest.raises(TypeError, match="shapes is an int"):
         check_file(f"{file}:right", 3)  # type: ignore[arg-type]
 
 

@@ -158,7 +158,7 @@ WRONG = [
     ("y_train", lambda y: y[1:], "y_train has 11 labels for 12 images"),
     ("y_test", lambda y: y[:0], "y_test has 0 labels for 6 images"),
     ("y_train", lambda y: np.eye(3)[y], "y_train has shape (12, 3); it wants (12,), one label an"),
-    ("y_train", lambda y: y[0], "y_train is a int64; it wants a NumPy array"),
+    ("y_train", lambda y: y[0], "y_train is an int64; it wants a NumPy array"),
     ("y_train", lambda y: np.array(3), "y_train has shape (); it wants (12,), one label an image"),
     ("y_train", lambda y: y.astype(float), "y_train is float64; it wants whole numbers"),
     ("y_test", lambda y: y > 0, "y_test is bool; it wants whole numbers (an integer dtype)"),

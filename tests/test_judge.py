@@ -626,7 +626,7 @@ def test_a_wrong_y_is_told_with_arguments_that_show_it(tmp_path: Path) -> None:
 
 REFERENCES = {
     "def g(x): return x": "g.py has no function 'f'; it has g",
-    "def f(x): return x": "gives a ndarray; it must give y, backward",
+    "def f(x): return x": "gives an ndarray; it must give y, backward",
     "1 / 0": "ZeroDivisionError: division by zero (line 1 of g.py)",
     "import os; os._exit(3)": "it ends the Python process, with exit status 3",
     "def f(x): return 1 / 0": "ZeroDivisionError: division by zero (line 1 of g.py)",

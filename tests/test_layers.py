@@ -341,7 +341,7 @@ def test_a_layer_must_give_its_backward() -> None:
             return x
 
     with pytest.raises(
-        TypeError, match="half: the layer gives a ndarray; it must give y, backward"
+        TypeError, match="half: the layer gives an ndarray; it must give y, backward"
     ):
         Sequential(half=Half())({}, np.ones((2, 3)))
 
@@ -377,7 +377,7 @@ def test_a_layer_must_give_its_backward() -> None:
         (lambda: Both("add", a=Linear(3, 4)), TypeError, "Both: merge is 'add'; it wants an opera"),
         (lambda: Apply("relu"), TypeError, "Apply: op is 'relu'; it wants an operation such as"),
         (lambda: SqueezeExcite(8, 2, gate="sigmoid"), TypeError, "SqueezeExcite: gate is 'sigmoid"),
-        (lambda: SqueezeExcite(8, 2, squeeze=np.ones((9, 9))), TypeError, "squeeze is a ndarray;"),
+        (lambda: SqueezeExcite(8, 2, squeeze=np.ones((9, 9))), TypeError, "squeeze is an ndarray;"),
         (lambda: SqueezeExcite(8, width=0), ValueError, "SqueezeExcite: width is 0; it wants at l"),
         (lambda: SqueezeExcite(0, width=3), ValueError, "SqueezeExcite: channels is 0; it wants a"),
         (lambda: residual(se.relu), TypeError, r"branch is a function; it wants Apply\(op\)"),
@@ -395,7 +395,7 @@ def test_bad_settings_are_refused(make: Any, error: Any, words: str) -> None:
 
 def test_arguments_that_are_swapped_are_told() -> None:
     net = Sequential(a=Linear(2, 3))
-    with pytest.raises(TypeError, match=r"params is a ndarray; it wants a dict: net\(params, x\)"):
+    with pytest.raises(TypeError, match=r"params is an ndarray; it wants a dict: net\(params, x\)"):
         net(np.ones((1, 2)), net.init(np.random.default_rng(0)))  # type: ignore[arg-type]
 
 

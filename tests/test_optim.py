@@ -65,7 +65,13 @@ def test_the_dtype_is_kept_whatever_the_dtype_of_the_settings(rule: Any) -> None
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: SGD(0.1), TypeError, "positional"),  # which would not be the learning rate
+        (lambda: SGD(0.1), TypeError, r"SGD: its settings have names, .* lr into rule\.step"),
+        (
+            lambda: SGD({"w": np.ones(9)}, 0.05),
+            TypeError,
+            r"parameters go into rule\.init\(params\)",
+        ),
+        (lambda: Adam(lr=0.1), TypeError, r"Adam: its settings have names, .* lr into rule\.step"),
         (lambda: SGD(momentum="0.9"), TypeError, "SGD: momentum is '0.9'; it wants a number"),
         (
             lambda: SGD(momentum=2),
@@ -85,6 +91,37 @@ def test_the_dtype_is_kept_whatever_the_dtype_of_the_settings(rule: Any) -> None
 def test_settings_out_of_their_range_are_refused(make: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+W = {"w": np.ones((2, 3))}
+
+
+@pytest.mark.parametrize("rule", [SGD(), Adam()], ids=str)
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (
+            {"grads": (np.ones(3), W)},
+            TypeError,
+            r"grads is a tuple; it wants a dict: dx, grads = ba",
+        ),
+        ({"grads": {"b": np.ones(2)}}, ValueError, "step: grads has b; params has w"),
+        (
+            {"grads": {"w": np.ones((1, 2, 3))}},
+            ValueError,
+            r"w in grads has shape \(1, 2, 3\); it w",
+        ),
+        ({"params": {}}, ValueError, "step: grads has w; params has none"),
+        ({"state": {}}, ValueError, "step: state is not of this rule and these params; begin with"),
+        ({"state": None}, ValueError, "step: state is not of this rule"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    rule: Any, change: Any, error: Any, words: str
+) -> None:
+    given = {"params": W, "grads": W, "state": rule.init(W), "lr": 0.1}
+    with pytest.raises(error, match=words):
+        rule.step(**given | change)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)

@@ -98,7 +98,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ("z=N", ValueError, "there is no argument 'z'; it wants x, w, b"),
     ("N, N, N, N", ValueError, "axes of 4 arguments; op takes 3, x, w and b"),
     ("w=N", ValueError, "x is left out; it wants axes, or ()"),
-    (5, TypeError, "shapes is a int; it wants a string such as"),
+    (5, TypeError, "shapes is an int; it wants a string such as"),
     ([(2, 3)], TypeError, "shapes is a list; it wants a string such as"),
     ({"x": 3}, TypeError, r"shapes: x is 3; it wants axes such as \(2, 3\)"),
 ]

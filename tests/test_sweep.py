@@ -169,7 +169,7 @@ def test_a_result_that_cannot_be_saved_is_a_failure_of_its_job(tmp_path: Path) -
         ({"a" * 151: {}}, "it wants the name of a file, of up to 150 bytes"),
         ({3: {}}, "a job is named 3; it wants the name of a file"),
         ({"a": 3}, "the settings of a are 3; they want a dict"),
-        ({"a": {"x": np.ones(3)}}, "the settings of a cannot be kept: JSON cannot hold a ndarray"),
+        ({"a": {"x": np.ones(3)}}, "the settings of a cannot be kept: JSON cannot hold an ndarray"),
     ],
 )
 def test_jobs_that_cannot_be_are_refused_before_any_call(

@@ -18,6 +18,7 @@ from numbers import Integral
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from numpy_se.checker.words import listed, plural
+from numpy_se.contract import typed
 
 Shapes: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[int | str]]
 
@@ -44,7 +45,7 @@ def parse_shapes(shapes: Shapes, names: Sequence[str] = ("*args",)) -> list[Shap
     if isinstance(words, Mapping):
         terms = list(words.items())
     elif not (isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)):
-        raise TypeError(f"gradcheck: shapes is a {type(shapes).__name__}; it wants {WANTED}")
+        raise TypeError(f"gradcheck: shapes is {typed(shapes)}; it wants {WANTED}")
     elif any("=" in word for word in words):
         terms = [term for word in words for term in _named(word)]
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from numpy_se.contract import check_count
+from numpy_se.contract import check_count, typed
 from numpy_se.costs.layers import Cost
 from numpy_se.nets import Sequential
 
@@ -19,7 +19,7 @@ def count_net(net: Sequential, shape: tuple[int, ...]) -> dict[str, Cost]:
     raise when the shape does not fit.
     """
     if not isinstance(net, Sequential):
-        raise TypeError(f"count_net: net is a {type(net).__name__}; it wants a Sequential")
+        raise TypeError(f"count_net: net is {typed(net)}; it wants a Sequential")
     if not isinstance(shape, tuple):
         raise TypeError(f"count_net: shape is {shape!r}; it wants a tuple such as (1, 28, 28)")
     for size in shape:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from numpy_se.contract import ARRAYS, FLOATS, Array, IntArray
+from numpy_se.contract import ARRAYS, FLOATS, Array, IntArray, typed
 from numpy_se.data.errors import DataError
 
 Pixels: TypeAlias = npt.NDArray[np.uint8] | Array
@@ -100,4 +100,4 @@ def moments(name: str, images: Pixels) -> tuple[Array, Array]:
 
 def _check_type(name: str, array: Any) -> None:
     if type(array) not in ARRAYS:
-        raise DataError(f"{name} is a {type(array).__name__}; it wants a NumPy array")
+        raise DataError(f"{name} is {typed(array)}; it wants a NumPy array")

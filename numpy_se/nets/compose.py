@@ -10,7 +10,7 @@ from typing import Any, Never, Self
 
 import numpy as np
 
-from numpy_se.contract import Array, check_op, in_short, kind_of, run_op
+from numpy_se.contract import Array, check_op, in_short, kind_of, run_op, typed
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import add
 
@@ -105,7 +105,7 @@ class _Named(Layer):
         """Refuse parameters that are not those of the net."""
         wanted = (*self.names, *self.statistics)
         if not isinstance(params, Mapping):
-            raise TypeError(f"params is a {type(params).__name__}; it wants a dict: net(params, x)")
+            raise TypeError(f"params is {typed(params)}; it wants a dict: net(params, x)")
         if wrong := params.keys() ^ set(wanted):
             missing, unknown = wrong - params.keys(), wrong & params.keys()
             what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"

@@ -29,6 +29,7 @@ from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 class Conv2d(Layer):
     """``conv2d`` from ``channels`` to ``filters`` channels. Parameters: w, b.
 
+    By default ``padding`` is ``size // 2``: with an odd size and stride 1, a map keeps its sides.
     With ``input_grad=False``, as the first layer on data, it gives None for dx and saves its time.
     """
 
@@ -36,14 +37,15 @@ class Conv2d(Layer):
     filters: int
     size: int = 3
     stride: int = 1
-    padding: int = 1
+    padding: int | None = None
     bias: bool = True
     input_grad: bool = True
 
     def __post_init__(self) -> None:
         for name in ("channels", "filters", "size", "stride"):
             check_count("Conv2d", name, getattr(self, name), at_least=1)
-        check_count("Conv2d", "padding", self.padding, at_least=0)
+        if self.padding is not None:
+            check_count("Conv2d", "padding", self.padding, at_least=0)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +60,8 @@ class Conv2d(Layer):
         return _he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        options = {"stride": self.stride, "padding": self.padding, "input_grad": self.input_grad}
+        padding = self.size // 2 if self.padding is None else self.padding
+        options = {"stride": self.stride, "padding": padding, "input_grad": self.input_grad}
         return _apply(self, conv2d, params, x, **options)
 
     def counts(self, y: Array) -> dict[str, int]:

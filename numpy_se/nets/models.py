@@ -143,7 +143,7 @@ def _unit(before: int, after: int, stride: int, ratio: float | None, place: Plac
     }
     shortcut: dict[str, Layer] = {}
     if stride > 1 or before != after:
-        conv = Conv2d(before, after, size=1, stride=stride, padding=0, bias=False)
+        conv = Conv2d(before, after, size=1, stride=stride, bias=False)
         shortcut = {"conv": conv, "norm": BatchNorm(after)}
     end: dict[str, Layer] = {}
     if ratio is not None:

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"the net has not learned (one answer for all is right in {100 * chance:.0f} %): "
                 "lower --lr, or train longer"
             )
+        if (run.folder / "gates.png").exists():
+            print(f"next: open {run.folder / 'gates.png'}; tutorials/README.md tells what it shows")
         print(f"written to {run.folder}: {', '.join(sorted(p.name for p in run.folder.iterdir()))}")
     except KeyboardInterrupt:
         how = ""

@@ -35,12 +35,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet computes
 def table(exercise: Exercise, marks: Sequence[Mark]) -> list[str]:
     """The marks in one exercise, a line for each student."""
     own = [mark for mark in marks if mark.exercise == exercise.name]
-    parts = list(own[0].states)
+    parts = list(dict.fromkeys(part for mark in own for part in mark.states))
     head = ["student", *parts, "points", "causes", "note"]
     rows = [
         [
             one_line(mark.id, MOST_ID),
-            *(SHORT[mark.states[part]] for part in parts),
+            *(SHORT[mark.states[part]] if part in mark.states else "" for part in parts),
             f"{mark.points:g} of {mark.max_points:g}",
             " ".join(mark.causes),
             one_line(mark.note),
