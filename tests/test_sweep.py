@@ -111,7 +111,7 @@ def test_results_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) 
         sweep(halve, {"half of 1": {"number": 2}}, tmp_path, Here(), progress=False)
     for text in ("{", "[]", '"settings"', "1" * 5000, "[" * 10**5, '{"settings": {"number": 1}}'):
         (tmp_path / "half of 1.json").write_text(text)
-        with pytest.raises(SweepError, match="is damaged; remove it"):
+        with pytest.raises(SweepError, match="is damaged, or of another version; remove it"):
             sweep(halve, jobs(1), tmp_path, Here(), progress=False)
 
 

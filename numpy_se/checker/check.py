@@ -32,19 +32,20 @@ from numpy_se.checker.properties import (
     limits_of,
     of_float32,
     overflow,
-    rough,
+    roughness_of_y,
 )
 from numpy_se.checker.report import GradientReport, State
 from numpy_se.checker.run import copies, is_float, takes
 from numpy_se.checker.shapes import Shapes
 from numpy_se.checker.shrink import smallest
-from numpy_se.checker.slopes import Op, quiet, spread
+from numpy_se.checker.slopes import SMALL_STEP, STEP, Op, quiet, spread
 from numpy_se.checker.words import in_short, listed
 from numpy_se.contract import check_count, kind_of
 
 DRAWS = 10  # until every argument has an influence on the output
 TINY = 1e-12  # an output whose gradients may be below what is seen
 SMALL = 1e-3  # of usual values: below a clip of a norm, an eps, a threshold
+EXPLAINED = 100.0  # extrapolation makes an error of rounding larger
 BESIDE = 0.03  # of the spread of given arguments: how far they are moved away from their kinks
 
 Step = Look | Finding | str  # what a plan gives: looks, and what there is to say between them
@@ -257,14 +258,30 @@ def _report(op: Op, steps: Iterable[Step]) -> GradientReport:
                 wrong = {f.subject for f in step.wrong}
                 silent = [name for name in step.silent if f"d{name}" in wrong]
                 limits += [f"y does not depend on {name} here: is it read?" for name in silent]
-                unclear = rough(op, step.run.args, step.case.names) if step.wrong else None
-                kept = tuple(f for f in step.findings if not unclear or f.kind is not Kind.VALUE)
-                return _sum_up(op, looks, (*kept, unclear) if unclear else kept, limits)
+                return _sum_up(op, looks, _beyond_rounding(op, step), limits)
     report = _sum_up(op, looks, (), [*limits, *_untried(looks)])
-    first = looks[0]
-    if report.verdict == "ok" or not (reason := rough(op, first.run.args, first.case.names)):
+    if report.verdict == "ok":
         return report
-    return replace(report, limits=(reason.text, *report.limits))
+    unclear = roughness_of_y(op, looks[0].run.args, looks[0].case.names)
+    return replace(report, limits=(unclear.text, *report.limits)) if unclear else report
+
+
+def _beyond_rounding(op: Op, look: Look) -> tuple[Finding, ...]:
+    """The findings of a look; the roughness of y in place of wrong numbers that it explains.
+
+    Steps of a height s in y are an error of s / h in a slope that is measured with the step h.
+    """
+    unclear = roughness_of_y(op, look.run.args, look.case.names) if look.wrong else None
+    if not unclear:
+        return look.findings
+    height = unclear.height * float(np.abs(look.run.y).max()) * float(np.linalg.norm(look.run.dy))
+    step = STEP if look.slopes else SMALL_STEP
+    for name, arg in zip(look.names, look.run.arrays, strict=True):
+        most = EXPLAINED * height / (step * spread(arg))
+        for entry in (f.entry for f in look.findings if f.subject == f"d{name}" and f.entry):
+            if abs(entry.given - entry.expected) > most:
+                return look.findings
+    return (*(f for f in look.findings if f.kind is not Kind.VALUE), unclear.finding)
 
 
 def _sum_up(

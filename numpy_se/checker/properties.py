@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,20 @@ OVERFLOW = 800.0  # exp of it is too large for float64
 MOVES, COPIES, NEAR = (1e-6, 1e-5, 1e-4), 4, 1e-3  # to see whether y is rounded
 LEAST_STEP, LARGEST_STEP, SAME = 1e-11, 1e-5, 10.0  # their height, and how much it may vary
 SHARE = 0.9  # of the outputs may stand still, or be steps that cancel
+LIKE_SINGLE = 1e-9  # steps of float32, some of which average out
+
+
+@dataclass(frozen=True)
+class Rough:
+    """A forward pass that rounds: ``text`` says how, ``height`` is that of its steps beside y."""
+
+    text: str
+    code: str
+    height: float
+
+    @property
+    def finding(self) -> Finding:
+        return Finding(Kind.ROUGH, "y", self.text, code=self.code)
 
 
 def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) -> list[Finding]:
@@ -181,23 +196,28 @@ def rounded_to_float32(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) ->
     return rounded
 
 
-def rough(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Finding | None:
-    """Say that the forward pass computes in float32, if it does."""
+def roughness_of_y(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Rough | None:
+    """Say how the forward pass rounds more than float64 does, if it does."""
     if rounded := rounded_to_float32(op, args, names):
         text = f"the forward pass computes with {listed(rounded)} in float32"
-        return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
+        return Rough(text, "any.float32-forward", EPS_SINGLE)
     y = np.asarray(op(*copies(args))[0])
     if _in_float32(y) and not all(_in_float32(a) for a in args if is_float(a)):
         text = "all entries of y are numbers of float32: it is rounded"
-        return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
-    if any(_has_steps(op, args, place) for place, a in enumerate(args) if is_float(a)):
+        return Rough(text, "any.float32-forward", EPS_SINGLE)
+    floats = (place for place, a in enumerate(args) if is_float(a))
+    height = max((_height_of_steps(op, args, place) for place in floats), default=0.0)
+    if height > LIKE_SINGLE:
         text = "the forward pass rounds numbers on the way to y, as float32 does"
-        return Finding(Kind.ROUGH, "y", text, code="any.float32-forward")
+        return Rough(text, "any.float32-forward", height)
+    if height:
+        text = f"the forward pass loses digits: y goes up in steps of about {height:.0e} of itself"
+        return Rough(text, "any.rounded-forward", height)
     return None
 
 
-def _has_steps(op: Op, args: tuple[Any, ...], place: int) -> bool:
-    """Tell whether y goes up in steps where an argument moves: it is rounded on the way.
+def _height_of_steps(op: Op, args: tuple[Any, ...], place: int) -> float:
+    """Measure the steps in which y goes up where an argument moves, relative to y; 0 for none.
 
     A second difference is h^2 y'' where y is smooth, and proportional to h at a kink. Where numbers
     are rounded, it is the height of a step at any h.
@@ -211,12 +231,12 @@ def _has_steps(op: Op, args: tuple[Any, ...], place: int) -> bool:
             line = h * spread(a) * rng.choice([-1.0, 1.0], a.shape)
             ys = [y for y in outputs(op, args, place, (a, a + line, a + 2 * line)) if y is not None]
             if len(ys) < 3 or len({y.shape for y in ys}) > 1:
-                return False
+                return 0.0
             y, once, twice = ys
             bends.append(np.abs(y - 2 * once + twice) / np.abs(y).max())
         heights.append(float(np.quantile(np.concatenate(bends), SHARE)))
     low, high = min(heights), max(heights)
-    return LEAST_STEP < low <= high < min(LARGEST_STEP, SAME * low)
+    return high if LEAST_STEP < low <= high < min(LARGEST_STEP, SAME * low) else 0.0
 
 
 def _in_float32(a: Array) -> bool:

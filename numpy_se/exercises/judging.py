@@ -14,7 +14,7 @@ from numpy_se.checker import GradientReport, gradcheck
 from numpy_se.checker.adapt import Op
 from numpy_se.checker.case import forward_runs, from_shapes, other_sizes
 from numpy_se.checker.findings import Finding, Kind
-from numpy_se.checker.judge import Unusable, check_hand_in
+from numpy_se.checker.judge import Unusable, check_hand_in, unusable
 from numpy_se.checker.look import influences
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.run import as_tuple, copies, float_names, is_float
@@ -52,19 +52,18 @@ class _Check:
     def report(self) -> Report:
         exercise = self.exercise
         with exercise.taught():
-            other = None
+            other, found, task, known = None, None, set[str](), False
             if not exercise.free:
                 other = forward_difference(self.op, exercise.op, self.shapes, self.seed)
-            task = self.of_the_task() if other else set()
-            right = measured(self.op) if other else exercise.op
-            found = gradcheck(self.op, shapes=self.shapes, seed=self.seed)
             try:
-                report = self.explained(found, right)
+                task = self.of_the_task() if other else task
+                found = gradcheck(self.op, shapes=self.shapes, seed=self.seed)
+                report = self.explained(found, measured(self.op) if other else exercise.op)
                 known = bool(other and other.finding.code) and not self.idle()
             except Unusable as end:
-                if end.kind != "timeout":
+                if end.kind != "timeout" or not (found or other):
                     raise
-                report, known = _unexplained(found), False
+                report = self.late(found)
         report = _without(task, report)
         if exercise.maker:
             report["reproduce"] = ""  # a student cannot call what is made of the answer
@@ -92,8 +91,25 @@ class _Check:
                 "causes": [*state, *causes],
             }
         if not self.exercise.free:
-            report = self.at_zero(op, self.with_the_rest(op, right, report))
+            report = self.with_the_rest(op, right, report)
+        if right is self.exercise.op and not self.exercise.free:  # y is that of the solution
+            report = self.at_zero(op, report)
         return report
+
+    def late(self, found: GradientReport | None) -> Report:
+        """What is known when the time is over: what is wrong. What seems right is not sure yet."""
+        titles = self.exercise.gradients
+        report = {
+            **unusable("timeout", LATE),
+            "gradients": {t: {"state": "undecided"} for t in titles},
+        }
+        if found:
+            report = replace(found, find_causes=tuple, find_smallest=dict).to_dict()
+            if report["verdict"] != "wrong":
+                report["verdict"] = "inconclusive"
+            for one in report["gradients"].values():
+                one["state"] = "wrong" if one["state"] == "wrong" else "undecided"
+        return {**report, "late": True}
 
     def with_the_rest(self, op: Op, right: Op, report: Report) -> Report:
         """Judge the gradients that are not wrong again, beside right ones.
@@ -133,9 +149,10 @@ class _Check:
             fit &= {name for name, g, right in pairs if _equal(g, right)}
         if not fit:
             return fit
-        beside = mended(self.exercise.op, self.op, self.places(fit))
+        beside = mended(self.exercise.op, protected(self.op), self.places(fit))
         found = gradcheck(beside, shapes=self.shapes, seed=self.seed)
-        return {name for name in fit if found.states.get(name) == "right"}
+        whole = all(finding.subject != "backward" for finding in found.findings)
+        return {name for name in fit if whole and found.states.get(name) == "right"}
 
     def draws(self) -> Iterator[tuple[tuple[Any, ...], np.random.Generator]]:
         """Arguments of several sizes."""
@@ -181,7 +198,7 @@ class _Check:
         return report if not found else _not_finite(found, report)
 
 
-def breaks_promise(finding: Report) -> bool:
+def breaks_promise(finding: Mapping[str, Any]) -> bool:
     """Tell whether a finding is about what is promised besides right numbers.
 
     A backward that raises may only do so when it is called again.
@@ -238,16 +255,8 @@ def _changed(broken: Sequence[Report], report: Report) -> list[Report]:
     wrong = [name for name, one in report["gradients"].items() if one["state"] == "wrong"]
     if not texts or not wrong:
         return []
-    text = f"{texts[0]}: what is computed after that sees the changed numbers, so mend it first"
+    text = f"{texts[0]}: what is computed after that may see the changed numbers, so mend it first"
     return [{"id": CHANGED, "gradients": wrong, "text": text}]
-
-
-def _unexplained(found: GradientReport) -> Report:
-    """What is known when the time is over: what is wrong. What seems right is not sure yet."""
-    report = replace(found, find_causes=tuple, find_smallest=dict).to_dict()
-    for one in report["gradients"].values():
-        one["state"] = "wrong" if one["state"] == "wrong" else "undecided"
-    return {**report, "late": True}
 
 
 def _plain(finding: Finding) -> Report:

@@ -53,6 +53,7 @@ QUESTIONS = {
     "any.other-gradient": "Which gradient belongs to which argument?",
     "any.part": SUMS,
     "any.part-of-dy": CARES,
+    "any.rounded-forward": "Where are digits lost? Is something large added, and taken away?",
     "any.shifted": "Does each entry of the gradient stand where its argument stands?",
     "any.shortcut-added": "Is there a way from this argument to y that goes round everything else?",
     "any.shortcut-missing": USES,

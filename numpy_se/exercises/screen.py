@@ -8,9 +8,10 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from numpy_se.checker.findings import Kind
 from numpy_se.checker.words import listed
 from numpy_se.exercises.exercise import Exercise
-from numpy_se.exercises.judging import LATE, Report
+from numpy_se.exercises.judging import LATE, Report, breaks_promise
 from numpy_se.exercises.progress import Progress
 
 COLUMNS = 80
@@ -35,12 +36,13 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     """
     found = dict.fromkeys(["y", *exercise.gradients], OPEN)
     if report["kind"] in ("checked", "forward"):
-        found["y"] = WRONG if "y" in {one["subject"] for one in report["findings"]} else RIGHT
+        rough = any(one["kind"] == Kind.ROUGH for one in report["findings"])
+        found["y"] = WRONG if any(map(_is_about_y, report["findings"])) else RIGHT
         states = {
             "right": RIGHT if found["y"] == RIGHT else FITS,
             "task": TASK,
             "wrong": WRONG,
-            "undecided": UNDECIDED if report["verdict"] == "inconclusive" else OPEN,
+            "undecided": UNDECIDED if rough or report["verdict"] == "inconclusive" else OPEN,
         }
         judged = {name for name in report["gradients"] if name in exercise.gradients}
         found |= {name: states[report["gradients"][name]["state"]] for name in judged}
@@ -52,6 +54,12 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
         behind = [*found][[*found].index(stops[0]) + 1 :]
         found |= dict.fromkeys(behind, OPEN)
     return found
+
+
+def _is_about_y(finding: Mapping[str, Any]) -> bool:
+    """Tell whether a finding says that the numbers of y are wrong."""
+    others = finding["kind"] == Kind.ROUGH or breaks_promise(finding)
+    return finding["subject"] == "y" and not others
 
 
 def table(found: Mapping[str, str]) -> list[str]:

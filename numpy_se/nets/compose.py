@@ -127,10 +127,10 @@ class _Named(Layer):
             with _in_layer(name):
                 if dy is None:
                     raise TypeError("dy is None; only the first layer may have input_grad=False")
-                dx, grads = backward(dy)
-                _check_gradients(
-                    layer.names, {**own, "x": x}, {**grads, "x": x if dx is None else dx}
-                )
+                dx, grads = _pair_of(backward(dy))
+                _check_gradients(layer.names, own, grads)
+                if dx is not None:
+                    _check_gradient("x", x, dx)
             return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
 
         return y, named_backward, {f"{name}.{key}": value for key, value in seen.items()}
@@ -288,21 +288,32 @@ def _refuse(subject: str, layer: object) -> Never:
     raise TypeError(f"{subject} is {kind_of(layer)}; it wants {wanted}")
 
 
-def _check_gradients(names: tuple[str, ...], arrays: Params, grads: Params) -> None:
-    """Refuse gradients that are not those of the arrays: they would be lost, or broadcast."""
-    if wrong := grads.keys() ^ {*names, "x"}:
+def _pair_of(given: Any) -> tuple[Any, Params]:
+    """What the backward of a layer gives, if it is dx and a dict."""
+    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)):
+        what = f"a tuple of {len(given)}" if isinstance(given, tuple) else kind_of(given)
+        raise TypeError(f"backward gives {what}; it wants dx, and a dict of gradients")
+    return given
+
+
+def _check_gradients(names: tuple[str, ...], own: Params, grads: Params) -> None:
+    """Refuse gradients that are not those of the parameters: they would be lost, or broadcast."""
+    if wrong := grads.keys() ^ set(names):
         missing, unknown = wrong - grads.keys(), wrong & grads.keys()
         what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
         raise ValueError(f"the dict of gradients {what}; it wants {', '.join(names) or 'none'}")
     for key, grad in grads.items():
-        array = arrays[key]
-        if not isinstance(grad, np.ndarray):
-            raise TypeError(f"the gradient of {key} is {kind_of(grad)}; it wants a NumPy array")
-        if grad.shape != array.shape:
-            got = f"the gradient of {key} has shape {grad.shape}"
-            raise ValueError(f"{got}; it wants {array.shape}")
-        if grad.dtype != array.dtype:
-            raise TypeError(f"the gradient of {key} is {grad.dtype}; it wants {array.dtype}")
+        _check_gradient(key, own[key], grad)
+
+
+def _check_gradient(name: str, array: Array, grad: Any) -> None:
+    if not isinstance(grad, np.ndarray):
+        raise TypeError(f"the gradient of {name} is {kind_of(grad)}; it wants a NumPy array")
+    if grad.shape != array.shape:
+        got = f"the gradient of {name} has shape {grad.shape}"
+        raise ValueError(f"{got}; it wants {array.shape}")
+    if grad.dtype != array.dtype:
+        raise TypeError(f"the gradient of {name} is {grad.dtype}; it wants {array.dtype}")
 
 
 @contextmanager

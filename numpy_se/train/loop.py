@@ -145,9 +145,8 @@ def training(
 
             quiet = np.errstate(over="ignore", invalid="ignore")  # the loss tells
             with workers(options.workers), quiet:
-                noise = np.random.default_rng(
-                    [options.seed, epoch + 1, start + 1]
-                )  # 0 adds nothing
+                # A list that ends in 0 is the same seed as the list without it, that of the order.
+                noise = np.random.default_rng([options.seed, epoch + 1, start + 1])
                 loss, grads, seen = loss_and_grads(net, state.params, x, labels, noise)
                 if not math.isfinite(loss):
                     raise DivergedError(f"the loss is {loss} at step {state.step + 1}; lower lr")

@@ -141,7 +141,8 @@ def _load(path: Path, title: str, settings: Mapping[str, Any]) -> Any:
         made_by, there, result = kept["function"], kept["settings"], kept["result"]
         kept_text, text = (_as_json(side, sort_keys=True) for side in (there, dict(settings)))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SweepError(f"{path} is damaged; remove it to run the job again") from error
+        reason = "is damaged, or of another version"
+        raise SweepError(f"{path} {reason}; remove it to run the job again") from error
     if kept_text != text:  # as texts, NaN is equal to NaN
         raise SweepError(f"{path} has the settings {there}, not {dict(settings)}; remove it")
     if made_by != title:
