@@ -978,3 +978,37 @@ def test_a_gradient_is_judged_beside_one_that_cannot_be(other: Any, factor: floa
         assert report.gradients == {"dx": "right" if factor == 1 else "wrong", "dw": "wrong"}
         named = [cause.code for cause in report.causes if cause.subjects == ("dx",)]
         assert named == ([] if factor == 1 else ["any.factor-too-large"])
+
+
+SMOOTH_BUT_ROUGH: dict[str, tuple[Any, Any]] = {
+    "far down a softplus": (
+        lambda x: np.log(1 + np.exp(x - 18)),
+        lambda x: 1 / (1 + np.exp(18 - x)),
+    ),
+    "with a large number": (lambda x: (x + 1e6) - 1e6, np.ones_like),
+    "a small exponent": (lambda x: (np.exp(1e-6 * x) - 1) / 1e-6, lambda x: np.exp(1e-6 * x)),
+    "a root beside a large one": (lambda x: np.sqrt(1e8 + x) - 1e4, lambda x: 5e-5 + 0 * x),
+    "eight digits": (lambda x: np.round(x, 8), np.ones_like),
+    "fine ripples": (
+        lambda x: x + 1e-7 * np.sin(1e6 * x),
+        lambda x: 1 + 0.1 * np.cos(1e6 * x),
+    ),
+    "a gate in float32": (
+        lambda x: np.float32(1 / (1 + np.exp(-x))) * x,
+        lambda x: (1 + np.exp(-x) * (1 + x)) / (1 + np.exp(-x)) ** 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH_BUT_ROUGH)
+def test_rounding_excuses_no_more_than_it_explains(name: str) -> None:
+    """A gradient that is twice too large is wrong, also where y is rounded on the way."""
+    forward, derivative = SMOOTH_BUT_ROUGH[name]
+
+    def op(x: Any, factor: float) -> Any:
+        return forward(x), lambda dy: factor * derivative(x) * dy
+
+    double = se.gradcheck(lambda x: op(x, 2.0), shapes="N D")
+    assert double.gradients == {"dx": "wrong"}
+    right = se.gradcheck(lambda x: op(x, 1.0), shapes="N D")
+    assert right.gradients["dx"] != "wrong"

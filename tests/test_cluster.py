@@ -54,7 +54,8 @@ def killed_once(images: Any, seed: int, folder: str) -> list[float]:
 
 
 def scattered(client: Any, data: Any) -> Any:
-    """The data on all workers, under a key of its own: a test may not release that of another."""
+    """The data on both workers, under a key of its own: a test may not release that of another."""
+    client.wait_for_workers(2)
     return client.scatter(data, broadcast=True, hash=False)
 
 

@@ -35,12 +35,11 @@ class Rough:
     """A forward pass that rounds: ``text`` says how, ``height`` is that of its steps beside y."""
 
     text: str
-    code: str
     height: float
 
     @property
     def finding(self) -> Finding:
-        return Finding(Kind.ROUGH, "y", self.text, code=self.code)
+        return Finding(Kind.ROUGH, "y", self.text, code="any.float32-forward")
 
 
 def broken_properties(op: Op, names: tuple[str, ...], ran: Run, smooth: bool) -> list[Finding]:
@@ -200,19 +199,16 @@ def roughness_of_y(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> Rou
     """Say how the forward pass rounds more than float64 does, if it does."""
     if rounded := rounded_to_float32(op, args, names):
         text = f"the forward pass computes with {listed(rounded)} in float32"
-        return Rough(text, "any.float32-forward", EPS_SINGLE)
+        return Rough(text, EPS_SINGLE)
     y = np.asarray(op(*copies(args))[0])
     if _in_float32(y) and not all(_in_float32(a) for a in args if is_float(a)):
         text = "all entries of y are numbers of float32: it is rounded"
-        return Rough(text, "any.float32-forward", EPS_SINGLE)
+        return Rough(text, EPS_SINGLE)
     floats = (place for place, a in enumerate(args) if is_float(a))
     height = max((_height_of_steps(op, args, place) for place in floats), default=0.0)
     if height > LIKE_SINGLE:
         text = "the forward pass rounds numbers on the way to y, as float32 does"
-        return Rough(text, "any.float32-forward", height)
-    if height:
-        text = f"the forward pass loses digits: y goes up in steps of about {height:.0e} of itself"
-        return Rough(text, "any.rounded-forward", height)
+        return Rough(text, height)
     return None
 
 

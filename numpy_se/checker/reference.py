@@ -98,7 +98,7 @@ def _overflows(y: Any) -> bool:
 
 
 def _overflow(case: Case, args: tuple[Any, ...]) -> OtherForward:
-    text = "y is not finite for large values, where it should be: an overflow"
+    text = "y is not finite for values that are large or far apart, where it should be"
     return OtherForward(Finding(Kind.VALUE, "y", text, code="any.nan-y"), _plain(case, args))
 
 
@@ -130,8 +130,9 @@ def _arguments(
             for other in (at_kinks(args, rng), _one_sided(args)):
                 if takes(right, other):
                     yield case, other, False
-            if takes(right, far := _far_apart(args, rng)):
-                yield case, far, True
+            for far in (_rows_apart(args, rng), *(_times(args, k * FAR) for k in (10, -10))):
+                if takes(right, far):
+                    yield case, far, True
 
 
 def _one_sided(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -139,7 +140,12 @@ def _one_sided(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(-np.abs(a) if is_float(a) else a for a in args)
 
 
-def _far_apart(args: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:
+def _times(args: tuple[Any, ...], factor: float) -> tuple[Any, ...]:
+    """Entries that lie far from each other: the exponential of a difference is 0, or no float."""
+    return tuple(np.asarray(factor * a) if is_float(a) else a for a in args)
+
+
+def _rows_apart(args: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:
     """Rows that lie far from each other: what is taken off all rows together shows there."""
 
     def moved(a: Array) -> Array:

@@ -16,6 +16,7 @@ and, only where the function is not an operation ``y, backward = linear(x, w)`` 
     IN_STEPS     true where only the first wrong gradient is told
     GIVEN        what is not the student's own, such as ("y",), and brings no points
     FREE         true where y is the student's own, and is compared with nothing
+    WORDS        names that the check uses, and what they are called here, as {"dy": "ds"}
     VARIANTS     at the end: choices, by what they are about; each is a tuple of edits (old, new) of
                  what stands above, none for the file as it is. A student gets one choice of each
 """
@@ -45,7 +46,7 @@ from numpy_se.exercises.mistake import Mistake
 
 LADDER = Path(__file__).parent / "ladder"
 WANTED = ("__doc__", "MINUTES", "SHAPES", "HINTS", "MISTAKES")
-FIELDS = {*WANTED, "STUB", "IN_STEPS", "GIVEN", "FREE", "VARIANTS"}
+FIELDS = {*WANTED, "STUB", "IN_STEPS", "GIVEN", "FREE", "WORDS", "VARIANTS"}
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ class Exercise:
     @property
     def free(self) -> bool:
         return bool(getattr(self.module, "FREE", False))
+
+    @property
+    def words(self) -> dict[str, str]:
+        return dict(getattr(self.module, "WORDS", {}))
 
     @cached_property
     def answers(self) -> tuple[str, ...]:

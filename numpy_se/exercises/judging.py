@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,9 +36,9 @@ def judge(exercise: Exercise, op: Op, seed: int = 0) -> Report:
 
     It has what a report of ``check_file`` has, without "text" and "printed". The state of a
     gradient may also be "task": it is that of the solution, though y is another. Where y is wrong,
-    "known" tells whether it is a known mistake and depends on all that it should. "late" is true
-    where the time was over before all was judged; what is wrong is known then. What the forward
-    pass raises comes through.
+    a gradient is wrong only if its mistake is known, and "known" tells whether y is a known mistake
+    and depends on all that it should. "late" is true where the time was over before all was judged;
+    what is wrong is known then. What the forward pass raises comes through.
     """
     return _Check(exercise, op, seed).report()
 
@@ -52,21 +53,22 @@ class _Check:
     def report(self) -> Report:
         exercise = self.exercise
         with exercise.taught():
-            other, found, task, known = None, None, set[str](), False
+            other, found, known = None, None, False
             if not exercise.free:
                 other = forward_difference(self.op, exercise.op, self.shapes, self.seed)
             try:
-                task = self.of_the_task() if other else task
                 found = gradcheck(self.op, shapes=self.shapes, seed=self.seed)
                 report = self.explained(found, measured(self.op) if other else exercise.op)
-                known = bool(other and other.finding.code) and not self.idle()
+                if other:
+                    report = _beside_the_task(report, self.of_the_task())
+                    known = bool(other.finding.code) and not self.idle()
             except Unusable as end:
                 if end.kind != "timeout" or not (found or other):
                     raise
-                report = self.late(found)
-        report = _without(task, report)
+                report = self.late(None if other else found)
         if exercise.maker:
             report["reproduce"] = ""  # a student cannot call what is made of the answer
+        report = _renamed(report, exercise.words)
         return (
             {**report, "kind": "checked"}
             if other is None
@@ -135,24 +137,12 @@ class _Check:
             "limits": rest["limits"],
         }
 
-    def of_the_task(self) -> set[str]:
-        """The gradients that are those of the solution, though y is another."""
-        fit = set(self.exercise.gradients)
-        for args, rng in self.draws():
-            try:
-                pairs = [op(*copies(args)) for op in (self.op, self.exercise.op)]
-                dy = rng.standard_normal(np.shape(pairs[1][0]))
-                given, wanted = (as_tuple(backward(dy.copy())) for _, backward in pairs)
-                pairs = list(zip(self.exercise.gradients, given, wanted, strict=True))
-            except Exception:  # whatever an answer says to a dy that its y does not want
-                return set()
-            fit &= {name for name, g, right in pairs if _equal(g, right)}
-        if not fit:
-            return fit
-        beside = mended(self.exercise.op, protected(self.op), self.places(fit))
+    def of_the_task(self) -> Report:
+        """The report of the solution with the gradients of the answer, for a y that is another."""
+        places = range(len(self.exercise.gradients))
+        beside = mended(self.exercise.op, protected(self.op), places)
         found = gradcheck(beside, shapes=self.shapes, seed=self.seed)
-        whole = all(finding.subject != "backward" for finding in found.findings)
-        return {name for name in fit if whole and found.states.get(name) == "right"}
+        return replace(found, find_smallest=dict).to_dict()
 
     def draws(self) -> Iterator[tuple[tuple[Any, ...], np.random.Generator]]:
         """Arguments of several sizes."""
@@ -198,6 +188,18 @@ class _Check:
         return report if not found else _not_finite(found, report)
 
 
+def _renamed(report: Report, words: Mapping[str, str]) -> Report:
+    """Say "ds" for "dy" in an exercise whose upstream gradient has this name, and the like."""
+    if not words:
+        return report
+    pattern = re.compile(rf"\b({'|'.join(words)})\b")
+
+    def told(one: Report) -> Report:
+        return {**one, "text": pattern.sub(lambda found: words[found[0]], one["text"])}
+
+    return {**report, **{key: list(map(told, report[key])) for key in ("findings", "causes")}}
+
+
 def breaks_promise(finding: Mapping[str, Any]) -> bool:
     """Tell whether a finding is about what is promised besides right numbers.
 
@@ -231,18 +233,40 @@ def _not_finite(found: Mapping[str, str], report: Report) -> Report:
     }
 
 
-def _without(task: Collection[str], report: Report) -> Report:
-    """Take back what is said of gradients that are those of the task, beside a y that is not."""
+def _beside_the_task(report: Report, task: Report) -> Report:
+    """Where y is wrong, a gradient may be that of the solution, or fit the y that is there.
+
+    If it is neither, it may follow from the wrong y alone. It is wrong where the mistake is known
+    that was made in the gradient of the solution, and else not judged.
+    """
+    whole = all(one["subject"] != "backward" for one in task["findings"])
+    changed = any(cause["id"] == CHANGED for cause in report["causes"])  # and no formula is known
+    told = [c for c in task["causes"] if c["id"] != "unknown" and not changed]
+    named = {title for cause in told for title in cause["gradients"]}
+    states: dict[str, str] = {}
+    for title, own in report["gradients"].items():
+        of_task = task["gradients"].get(title, {}).get("state")
+        if whole and of_task == "right":
+            states[title] = "task"
+        elif own["state"] != "wrong":
+            states[title] = own["state"]
+        else:
+            states[title] = "wrong" if title in named else "undecided"
+    wrong = {title for title, state in states.items() if state == "wrong"}
     causes = [
-        {**cause, "gradients": [name for name in cause["gradients"] if name not in task]}
+        {**cause, "gradients": [t for t in cause["gradients"] if states.get(t) != "task"]}
         for cause in report["causes"]
+        if cause["id"].startswith("state.")
     ]
-    findings = report["findings"]
+    causes += [cause for cause in told if wrong & {*cause["gradients"]}]
+    findings = [f for f in report["findings"] if f["subject"] not in states or breaks_promise(f)]
+    findings += [f for f in task["findings"] if f["subject"] in wrong]
     return {
         **report,
-        "gradients": report["gradients"] | {name: {"state": "task", "causes": []} for name in task},
-        "findings": [f for f in findings if f["subject"] not in task or breaks_promise(f)],
-        "causes": [cause for cause in causes if cause["gradients"]],
+        "gradients": {title: {"state": state, "causes": []} for title, state in states.items()},
+        "findings": list({str(f): f for f in findings}.values()),
+        "causes": causes,
+        "reproduce": "",
     }
 
 

@@ -2,11 +2,12 @@
 
 SUMS = "How many entries of y does one entry of this argument change? What happens to their shares?"
 SHAPES = "Write down the shape of each factor. Which axes meet, and which should be left?"
-SIZE = "Take the smallest arrays, with a single entry each. Which number comes out by hand?"
+SIZE = "Take axes of 2 and 3 entries, and compute one number by hand. Which factor is too much?"
 SLOPE = "Is there a curve between this argument and y? How steep is it where you are?"
-CARES = "dy tells how much L cares about each entry of y. Which entry of dy belongs to which share?"
+CARES = "dy tells how much L cares about each entry of y. Where does it stand in your gradient?"
 USES = "In how many places does the forward pass use this argument? What comes back from each?"
 STATE = "Two calls of forward, then two of backward: whose values does each of them use?"
+AGAIN = "backward is called twice. What has the first call changed that the second one reads?"
 
 QUESTIONS = {
     "any.averaged": "Is L a mean over these entries, or a sum of what each of them does?",
@@ -39,8 +40,8 @@ QUESTIONS = {
     "any.mask-missing": "Where y does not move, what may come back?",
     "any.masked-by-dy": "What decides whether a way is open: what went in, or what comes back?",
     "any.masked-by-y": "What decides whether a way is open: what went in, or what came out?",
-    "any.nan-gradient": "Which of your numbers is infinite for large arguments, or divided by 0?",
-    "any.nan-y": "Which of your numbers is infinite for large arguments?",
+    "any.nan-gradient": "Which of your numbers can be infinite, or 0 where you divide by it?",
+    "any.nan-y": "Which of your numbers can be infinite, or 0 where you divide by it?",
     "any.normalised": "Who asked for a length of 1? What does the length of a gradient tell?",
     "any.not-cropped": "What was padded on the way in. What has to happen on the way back?",
     "any.not-linear": "dy becomes twice as large. What must happen to each gradient?",
@@ -53,7 +54,6 @@ QUESTIONS = {
     "any.other-gradient": "Which gradient belongs to which argument?",
     "any.part": SUMS,
     "any.part-of-dy": CARES,
-    "any.rounded-forward": "Where are digits lost? Is something large added, and taken away?",
     "any.shifted": "Does each entry of the gradient stand where its argument stands?",
     "any.shortcut-added": "Is there a way from this argument to y that goes round everything else?",
     "any.shortcut-missing": USES,
@@ -69,8 +69,8 @@ QUESTIONS = {
     "any.wrong-order": "In which order do the arguments stand?",
     "any.y-minus-dy": "For which loss is that right? Is it the one behind this dy?",
     "any.zero": "This argument grows a little. Does y really not move?",
-    "state.adds-up": STATE,
-    "state.called-again": STATE,
+    "state.adds-up": AGAIN,
+    "state.called-again": AGAIN,
     "state.changed-in-place": "Whose array is it that you write to? Who reads it after you?",
     "state.gradients-reused": "Whose array is it that you write to? Who reads it after you?",
     "state.overwritten": STATE,

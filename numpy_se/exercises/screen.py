@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy_se.checker.findings import Kind
@@ -49,6 +49,8 @@ def marks(exercise: Exercise, report: Report, gaps: set[str]) -> dict[str, str]:
     found |= dict.fromkeys([name for name in found if name in gaps], GAP)
     if exercise.free and found["y"] == RIGHT:
         found["y"] = OWN
+    elif "y" not in exercise.parts and found["y"] == RIGHT:
+        del found["y"]  # it is given
     rights = (RIGHT, TASK)
     if exercise.in_steps and (stops := [n for n, mark in found.items() if mark not in rights]):
         behind = [*found][[*found].index(stops[0]) + 1 :]
@@ -86,7 +88,8 @@ def told(report: Report, found: Mapping[str, str]) -> list[str]:
     for cause in causes(report, found):
         unknown = cause["id"] == "unknown" and compared.issuperset(cause["gradients"])
         if unknown or (cause["id"] != "unknown" and cause["text"] not in texts):
-            lines += wrapped(_about(cause))
+            shown = [name for name in cause["gradients"] if name not in _hidden(found)]
+            lines += wrapped(_about(cause, shown))
             named.update(cause["gradients"])
     for finding in findings:
         if finding["index"] is not None:
@@ -146,6 +149,7 @@ def again(exercise: Exercise) -> list[str]:
     """What to do after a check that is not passed."""
     number = exercise.number
     return [
+        "not passed",
         f"next: edit {exercise.file}, then  {COMMAND} check {number}",
         f"      or ask for a hint:  {COMMAND} hint {number}",
     ]
@@ -206,8 +210,8 @@ def _is_told(finding: Mapping[str, Any], report: Report) -> bool:
     return any(cause["text"].startswith(f"{finding['text']}:") for cause in report["causes"])
 
 
-def _about(cause: Report) -> str:
-    what = listed(cause["gradients"])
+def _about(cause: Report, shown: Sequence[str]) -> str:
+    what = listed(shown)
     if cause["id"] == "unknown":
         return f"{what}: wrong{cause['text']}; none of the mistakes known here fits"
     return f"{what}: consistent with: {cause['text']}"

@@ -124,7 +124,7 @@ def _notes(report: Report, found: Mapping[str, str], weights: Mapping[str, float
     if fits and not _is_known(report):
         most = sum(weights[part] for part in fits)
         notes.append(f"look: y is another function, and {listed(fits)} fit it (up to {most:g})")
-    if found["y"] == screen.OWN:
+    if found.get("y") == screen.OWN:
         notes.append("look: y is compared with nothing")
     if report.get("late"):
         notes.append(f"look: {LATE}")

@@ -6,6 +6,7 @@
 
 The forward passes are right. Each backward has one bug: mend da, dp and dw, dx
 and ds. Try to see the bugs before you run the check, which tells the first one.
+(It joins the three outputs to one y.)
 """
 
 import numpy as np

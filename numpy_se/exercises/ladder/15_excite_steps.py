@@ -23,6 +23,7 @@ MINUTES = 25
 SHAPES = {"u": "N C", "a": "N R", "w2": "C R", "h": "N R", "z": "N C", "w1": "R C"}
 GIVEN = ("y",)
 IN_STEPS = True
+WORDS = {"dy": "ds"}
 HINTS = (
     "Each step is an exercise that you have solved: which one is du? Which is dh?",
     "du[n,c] = ds[n,c] * s[n,c] * (1 - s[n,c])\n"

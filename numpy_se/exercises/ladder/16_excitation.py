@@ -15,6 +15,7 @@ from numpy_se.exercises import Mistake
 
 MINUTES = 25
 SHAPES = {"x": "N C H W", "w1": "R C", "w2": "C R"}
+WORDS = {"s": "y", "ds": "dy"}
 HINTS = (
     "Draw the chain, and write below each arrow what comes back. Which of these\n"
     "steps have you written before?",
