@@ -185,9 +185,9 @@ def test_a_gradient_of_the_task_is_that_at_kinks_too() -> None:
 
 
 def test_gradients_follow_from_a_wrong_forward_pass_and_are_not_accused() -> None:
-    states, report = judged("excitation", ("z = x.mean(axis=(2, 3))", "z = x.max(axis=(2, 3))"))
-    assert states == {"dx": "undecided", "dw1": "right", "dw2": "right"}
-    assert [cause["gradients"] for cause in report["causes"]] == [["y"]]
+    states, report = judged("times_mean", ("x.mean(axis=1,", "x.max(axis=1,"))
+    assert states == {"dx": "undecided"}
+    assert all(cause["gradients"] == ["y"] for cause in report["causes"])
 
 
 ROOT_OF_3 = (("y = x**2", "y = np.cbrt(x)"), ("2 * x * dy", "dy / (3 * np.cbrt(x) ** 2)"))

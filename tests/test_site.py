@@ -83,3 +83,11 @@ def test_chapters_become_notebooks_that_have_all_they_need(tmp_path: Path) -> No
         assert own <= beside
         if "kept(" in code:
             assert (tmp_path / "notebooks" / "results" / f"{path.stem}.json").exists()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_titles_are_underlined(chapter: Path) -> None:
+    lines = chapter.read_text(encoding="utf-8").splitlines()
+    for title, line in zip(lines, lines[1:], strict=False):
+        if re.fullmatch(r"(# )?([=-])\2{3,}", line):
+            assert len(title) <= len(line), title

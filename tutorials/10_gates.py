@@ -1,6 +1,6 @@
 r"""
 10. What the gates learn
-=======================
+========================
 
 Each SE block gives each picture its own gates. What do the gates of a trained net tell apart, at
 which depth, and does the net need them to?

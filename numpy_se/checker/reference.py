@@ -159,6 +159,7 @@ def _cause(pairs: Sequence[Pair]) -> tuple[str, str]:
     """Find a wrong forward pass of the right operation that gives each y."""
     from numpy_se.checker.mistakes import recognise
 
+    pairs = [pair for pair in pairs if pair[3].any()]  # zeros are given by many operations
     known = recognise([(args, wanted) for _, args, _, wanted in pairs])
     left: dict[tuple[str, str], None] | None = None
     for case, args, y, _ in pairs:
