@@ -1,6 +1,7 @@
 """The site and the table of contents of the course. To build the site takes too long for a test."""
 
 import ast
+import itertools
 import json
 import re
 import runpy
@@ -88,6 +89,6 @@ def test_chapters_become_notebooks_that_have_all_they_need(tmp_path: Path) -> No
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_titles_are_underlined(chapter: Path) -> None:
     lines = chapter.read_text(encoding="utf-8").splitlines()
-    for title, line in zip(lines, lines[1:], strict=False):
+    for title, line in itertools.pairwise(lines):
         if re.fullmatch(r"(# )?([=-])\2{3,}", line):
             assert len(title) <= len(line), title
