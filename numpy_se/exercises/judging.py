@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import numpy as np
 
 from numpy_se.checker import GradientReport, gradcheck
 from numpy_se.checker.adapt import Op
-from numpy_se.checker.case import forward_runs, from_shapes, other_sizes
+from numpy_se.checker.case import from_shapes
 from numpy_se.checker.findings import Finding, Kind
-from numpy_se.checker.judge import Unusable, check_hand_in, unusable
+from numpy_se.checker.judge import Unusable, check_hand_in, plain_finding, unusable
 from numpy_se.checker.look import influences
 from numpy_se.checker.reference import forward_difference
 from numpy_se.checker.run import as_tuple, copies, float_names, is_float
 from numpy_se.checker.slopes import quiet
-from numpy_se.contract import Array
 from numpy_se.exercises.answer import Answer, targets_in
 from numpy_se.exercises.exercise import Exercise
 from numpy_se.exercises.stand_ins import measured, mended, protected
@@ -69,11 +67,9 @@ class _Check:
         if exercise.maker:
             report["reproduce"] = ""  # a student cannot call what is made of the answer
         report = _renamed(report, exercise.words)
-        return (
-            {**report, "kind": "checked"}
-            if other is None
-            else _with_y({**report, "known": known}, other.finding)
-        )
+        if other is None:
+            return {**report, "kind": "checked"}
+        return _with_y({**report, "known": known}, other.finding)
 
     def places(self, names: Collection[str]) -> list[int]:
         return [k for k, name in enumerate(self.exercise.gradients) if name in names]
@@ -92,19 +88,17 @@ class _Check:
                 "findings": [*broken, *rest],
                 "causes": [*state, *causes],
             }
-        if not self.exercise.free:
-            report = self.with_the_rest(op, right, report)
-        if right is self.exercise.op and not self.exercise.free:  # y is that of the solution
-            report = self.at_zero(op, report)
-        return report
+        if self.exercise.free:
+            return report
+        report = self.with_the_rest(op, right, report)
+        if right is not self.exercise.op:  # y is another, and may have no slope at 0
+            return report
+        return self.at_zero(op, report)
 
     def late(self, found: GradientReport | None) -> Report:
         """What is known when the time is over: what is wrong. What seems right is not sure yet."""
-        titles = self.exercise.gradients
-        report = {
-            **unusable("timeout", LATE),
-            "gradients": {t: {"state": "undecided"} for t in titles},
-        }
+        unknown = {title: {"state": "undecided"} for title in self.exercise.gradients}
+        report = {**unusable("timeout", LATE), "gradients": unknown}
         if found:
             report = replace(found, find_causes=tuple, find_smallest=dict).to_dict()
             if report["verdict"] != "wrong":
@@ -144,16 +138,13 @@ class _Check:
         found = gradcheck(beside, shapes=self.shapes, seed=self.seed)
         return replace(found, find_smallest=dict).to_dict()
 
-    def draws(self) -> Iterator[tuple[tuple[Any, ...], np.random.Generator]]:
-        """Arguments of several sizes."""
+    def draw(self) -> tuple[tuple[Any, ...], np.random.Generator]:
         rng = np.random.default_rng(self.seed)
-        case = from_shapes(self.shapes, None, self.exercise.op)
-        for changed in (case, *other_sizes(case, partial(forward_runs, self.exercise.op), rng)):
-            yield changed.draw(rng), rng
+        return from_shapes(self.shapes, None, self.exercise.op).draw(rng), rng
 
     def idle(self) -> list[str]:
         """The arguments on which y does not depend, though that of the solution does."""
-        args, rng = next(self.draws())
+        args, rng = self.draw()
         with quiet():
             own, wanted = (
                 list(influences(op, copies(args), rng)) for op in (self.op, self.exercise.op)
@@ -166,7 +157,7 @@ class _Check:
 
         There the sum behind a ReLU is 0, and h / h is no number.
         """
-        args, rng = next(self.draws())
+        args, rng = self.draw()
         found: dict[str, str] = {}
         for place, name in enumerate(self.shapes):
             if not is_float(args[place]):
@@ -209,12 +200,6 @@ def breaks_promise(finding: Mapping[str, Any]) -> bool:
     return raises or finding["kind"] in PROMISES
 
 
-def _equal(given: Any, wanted: Array) -> bool:
-    if not isinstance(given, np.ndarray) or given.shape != wanted.shape:
-        return False
-    return bool(np.allclose(given, wanted, rtol=1e-6, atol=1e-9 * np.abs(wanted).max(initial=0)))
-
-
 def _not_finite(found: Mapping[str, str], report: Report) -> Report:
     texts = [(title, text, "any.nan-gradient") for title, text in found.items()]
     return {
@@ -224,7 +209,7 @@ def _not_finite(found: Mapping[str, str], report: Report) -> Report:
         | {t: {"state": "wrong", "causes": [c]} for t, _, c in texts},
         "findings": [
             *report["findings"],
-            *(_plain(Finding(Kind.NOT_FINITE, title, text)) for title, text, _ in texts),
+            *(plain_finding(Finding(Kind.NOT_FINITE, title, text)) for title, text, _ in texts),
         ],
         "causes": [
             *report["causes"],
@@ -283,11 +268,6 @@ def _changed(broken: Sequence[Report], report: Report) -> list[Report]:
     return [{"id": CHANGED, "gradients": wrong, "text": text}]
 
 
-def _plain(finding: Finding) -> Report:
-    kind, subject = finding.kind.value, finding.subject
-    return {"kind": kind, "subject": subject, "text": finding.text, "index": None}
-
-
 def _with_y(report: Report, y: Finding) -> Report:
     """Put a wrong y in front of what is known of the gradients."""
     cause = [{"id": y.code, "gradients": ["y"], "text": y.text}] if y.code else []
@@ -295,7 +275,7 @@ def _with_y(report: Report, y: Finding) -> Report:
         **report,
         "verdict": "wrong",
         "kind": "forward",
-        "findings": [_plain(y), *report["findings"]],
+        "findings": [plain_finding(y), *report["findings"]],
         "causes": [*cause, *report["causes"]],
     }
 

@@ -13,7 +13,13 @@ guard.py     what it gives up before the file runs
 moves.py     whether backward works with differences
 """
 
-from numpy_se.checker.judge.check import Report, check_file, check_hand_in, unusable
+from numpy_se.checker.judge.check import (
+    Report,
+    check_file,
+    check_hand_in,
+    plain_finding,
+    unusable,
+)
 from numpy_se.checker.judge.process import Unusable
 
-__all__ = ["Report", "Unusable", "check_file", "check_hand_in", "unusable"]
+__all__ = ["Report", "Unusable", "check_file", "check_hand_in", "plain_finding", "unusable"]

@@ -256,12 +256,13 @@ def _with_y(other: OtherForward, report: Report) -> Report:
         "headline": headline,
         "text": f"{y.text.rstrip('.')}.\n  the gradients, beside differences of this y:\n  {own}",
         "gradients": {"y": entry, **report["gradients"]},
-        "findings": [_plain_finding(y), *report["findings"]],
+        "findings": [plain_finding(y), *report["findings"]],
         "causes": [*cause, *report["causes"]],
     }
 
 
-def _plain_finding(y: Finding) -> Report:
+def plain_finding(y: Finding) -> Report:
+    """Give a finding that has no entry, as in a report."""
     what = {"kind": y.kind.value, "subject": y.subject, "text": y.text}
     return {**what, "index": None, "given": None, "expected": None}
 
