@@ -214,3 +214,33 @@ def test_bad_labels_are_refused() -> None:
         se.softmax_cross_entropy(logits, np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="labels has shape"):
         se.softmax_cross_entropy(logits, np.array([0, 1, 2]))
+    for one_hot, error in ((np.eye(3)[:2], TypeError), (np.eye(3, dtype=int)[:2], ValueError)):
+        with pytest.raises(error, match=r"is it one-hot\? labels.argmax\(axis=1\)"):
+            se.softmax_cross_entropy(logits, one_hot)
+
+
+def test_a_number_as_an_upstream_gradient_is_refused() -> None:
+    backward = se.relu(np.ones((2, 3)))[1]
+    with pytest.raises(TypeError, match=r"dy is a float; it wants the gradient of y, \(2, 3\)"):
+        backward(1.0)
+
+
+def test_the_padding_of_other_libraries_is_told_in_numbers() -> None:
+    x, w = np.ones((2, 3, 6, 7)), np.ones((4, 3, 5, 5))
+    with pytest.raises(TypeError, match=r"padding is 'same'.*; 2 keeps the height of x"):
+        se.conv2d(x, w, padding="same")  # type: ignore[call-overload]
+
+
+def test_what_was_accepted_once_does_not_excuse_what_follows() -> None:
+    x, w = np.ones((2, 3)), np.ones((4, 3))
+    se.linear(x, w)
+    for bad, error in (
+        ((x, w, [1.0] * 4), TypeError),
+        ((x, w, np.ones(3)), ValueError),
+        ((x.astype(np.float32), w), TypeError),
+        ((x.astype(int), w), TypeError),
+        ((np.ma.ones((2, 3)), w), TypeError),
+        ((x[:, :2], w), ValueError),
+    ):
+        with pytest.raises(error, match="linear: "):
+            se.linear(*bad)

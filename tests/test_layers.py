@@ -376,6 +376,8 @@ def test_a_layer_must_give_its_backward() -> None:
         (lambda: Both(se.add, Linear(3, 4), Linear(3, 4)), TypeError, "Both: Linear.* has no name"),
         (lambda: Both("add", a=Linear(3, 4)), TypeError, "Both: merge is 'add'; it wants an opera"),
         (lambda: Apply("relu"), TypeError, "Apply: op is 'relu'; it wants an operation such as"),
+        (lambda: Apply(se.max_pool2d, 2), TypeError, r"no name; write Apply\(max_pool2d, size=2"),
+        (lambda: Conv2d(1, 2, padding="same"), TypeError, "'same'.*; without one, a map keeps its"),
         (lambda: SqueezeExcite(8, 2, gate="sigmoid"), TypeError, "SqueezeExcite: gate is 'sigmoid"),
         (lambda: SqueezeExcite(8, 2, squeeze=np.ones((9, 9))), TypeError, "squeeze is an ndarray;"),
         (lambda: SqueezeExcite(8, width=0), ValueError, "SqueezeExcite: width is 0; it wants at l"),

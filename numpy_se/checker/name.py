@@ -158,6 +158,8 @@ class _Search:
 
     def __init__(self, op: Op, probes: Sequence[Look], wrong: dict[str, Finding]) -> None:
         self.op, self.probes, self.wrong = op, probes, wrong
+        self._suspects: dict[int, list[Any]] = {}
+        self._fits: dict[tuple[int, int], dict[str, bool]] = {}
         if not probes:
             return
         self.first = probes[0]
@@ -282,13 +284,13 @@ class _Search:
         if not any(self._is_wrong(probe, only) for probe in self.probes):
             return None
         left: dict[tuple[str, str], None] | None = None
-        for probe, suspects in zip(self.probes, self.suspects, strict=True):
+        for k in range(len(self.probes)):
             fitting: dict[tuple[str, str], None] = {}
-            for suspect in suspects:
+            for i, suspect in enumerate(self.suspects(k)):
                 key = suspect.code, suspect.text
                 if (left is None or key in left) and key not in fitting:
-                    predicted = suspect.predict(probe.run.dy)
-                    if predicted is not None and self._fits(probe, predicted, only):
+                    found = self.fits(k, i)
+                    if found and all(fit for name, fit in found.items() if name == (only or name)):
                         fitting[key] = None
             left = fitting if left is None else {key: None for key in left if key in fitting}
             if not left:
@@ -303,28 +305,42 @@ class _Search:
         )
 
     @cached_property
-    def suspects(self) -> list[list[Any]]:
-        """For each probe, the mistakes that are known in the operation."""
+    def known(self) -> list[Any]:
+        """The known operations that the operation computes."""
         from numpy_se.checker.mistakes import recognise
 
-        known = recognise([(probe.run.args, probe.run.y) for probe in self.probes])
-        return [
-            [
-                suspect
-                for operation in known
-                for suspect in operation.suspects(probe.run.args, probe.case.names, sizes)
-            ]
-            for probe, sizes in zip(self.probes, self.sizes, strict=True)
-        ]
+        return recognise([(probe.run.args, probe.run.y) for probe in self.probes])
 
-    def _fits(self, probe: Look, predicted: dict[int, Array], only: str) -> bool:
-        """Tell whether a mistake predicts all gradients at a probe, or ``only`` one."""
-        floats = [i for i, a in enumerate(probe.run.args) if is_float(a)]
-        return all(
-            _same(probe, number, given, predicted.get(floats[number], probe.right(number)))
-            for number, (name, given) in enumerate(zip(probe.names, probe.run.grads, strict=True))
-            if name == (only or name)
-        )
+    def suspects(self, k: int) -> list[Any]:
+        """The mistakes that are known in the operation, at a probe."""
+        if k not in self._suspects:
+            run, names = self.probes[k].run, self.probes[k].case.names
+            self._suspects[k] = [
+                suspect
+                for operation in self.known
+                for suspect in operation.suspects(run.args, names, self.sizes[k])
+            ]
+        return self._suspects[k]
+
+    def fits(self, k: int, i: int) -> dict[str, bool]:
+        """Tell which gradients a mistake predicts at a probe; none where nobody can make it.
+
+        It is remembered, as it is asked again for each gradient alone.
+        """
+        if (k, i) not in self._fits:
+            probe = self.probes[k]
+            predicted = self.suspects(k)[i].predict(probe.run.dy)
+            places = [i for i, a in enumerate(probe.run.args) if is_float(a)]
+            given = zip(places, probe.names, probe.run.grads, strict=True)
+            self._fits[k, i] = (
+                {}
+                if predicted is None
+                else {
+                    name: _same(probe, n, grad, predicted[p] if p in predicted else probe.right(n))
+                    for n, (p, name, grad) in enumerate(given)
+                }
+            )
+        return self._fits[k, i]
 
     def nonlinearity(self, name: str) -> tuple[str, str] | None:
         """Say how a gradient is not linear in dy, or nothing."""

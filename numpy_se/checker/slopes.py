@@ -263,13 +263,6 @@ def _at_steps(
 ) -> Slopes:
     """Measure with the steps h, h/2 and h/4 to both sides, one h for each direction."""
     arg = args[number]
-
-    def slope(v: Array, moved: Array, y: Array | None) -> Array:
-        if y is None or y.shape != y0.shape:
-            return np.full_like(y0, np.nan)
-        exact = float(((moved - arg) * v).sum() / (v * v).sum())  # what is left of h after rounding
-        return (y - y0) / exact
-
     moves = [
         (v, arg + sign * h / k * v)
         for v, h in zip(directions, steps, strict=True)
@@ -277,8 +270,11 @@ def _at_steps(
         for sign in (1, -1)
     ]
     ys = outputs(op, args, number, (moved for _, moved in moves))
-    slopes = np.array([slope(*move, y) for move, y in zip(moves, ys, strict=True)])
-    slopes = slopes.reshape(len(directions), 6, -1)  # (D, 6, O)
+    lost = np.full_like(y0, np.nan)
+    found = np.array([lost if y is None or y.shape != y0.shape else y for y in ys])
+    # What is left of h after rounding.
+    exact = np.array([np.vdot(moved - arg, v) / np.vdot(v, v) for v, moved in moves])
+    slopes = ((found - y0) / exact[:, None]).reshape(len(directions), 6, -1)  # (D, 6, O)
     right, left = np.moveaxis(slopes[:, 0::2], 1, 0), np.moveaxis(slopes[:, 1::2], 1, 0)
     first, central = _richardson((right + left) / 2)
     bend, second_bend = _richardson((right - left) * np.array([1, 2, 4])[:, None, None])

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
-from numpy_se.contract import Array, check_count, check_number, check_op, op, run_op
+from numpy_se.contract import Array, check_count, check_number, check_op, in_short, op, run_op
 from numpy_se.fused import squeeze_excite
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import (
@@ -45,7 +45,8 @@ class Conv2d(Layer):
         for name in ("channels", "filters", "size", "stride"):
             check_count("Conv2d", name, getattr(self, name), at_least=1)
         if self.padding is not None:
-            check_count("Conv2d", "padding", self.padding, at_least=0)
+            without = "; without one, a map keeps its sides"
+            check_count("Conv2d", "padding", self.padding, at_least=0, hint=without)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -274,8 +275,11 @@ class SqueezeExcite(Layer):
 class Apply(Layer):
     """A layer without parameters, such as ``Apply(max_pool2d, size=2)``: op(x, size=2)."""
 
-    def __init__(self, op: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, op: Callable[..., Any], /, *unnamed: Never, **options: Any) -> None:
         check_op("Apply: op", op)
+        if unnamed:
+            example = f"Apply({spelled(op)}, size=2)"
+            raise TypeError(f"Apply: {in_short(unnamed[0])} has no name; write {example}")
         self.op: UnaryOp = partial(op, **options)
         self.title = ", ".join([spelled(op), *(f"{k}={spelled(v)}" for k, v in options.items())])
 

@@ -97,7 +97,8 @@ def conv2d(
     Raises ValueError when the kernel does not fit into the padded map. Keeps ``x`` and ``w``.
     """
     check_count("conv2d", "stride", stride, at_least=1)
-    check_count("conv2d", "padding", padding, at_least=0)
+    same = f"; {w.shape[2] // 2} keeps the height of x at stride 1"
+    check_count("conv2d", "padding", padding, at_least=0, hint=same)
     height, width = x.shape[2] + 2 * padding, x.shape[3] + 2 * padding
     (n, c), (f, _, kh, kw) = x.shape[:2], w.shape
     if kh > height or kw > width:
