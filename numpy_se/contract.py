@@ -50,7 +50,8 @@ def op(signature: str) -> Callable[[Function], Function]:
         @op("N C H W, N C -> N C H W")
         def channel_scale(x, s): ...
 
-    Equal names stand for equal sizes. ``...`` stands for one or more axes, the same each time.
+    Equal names stand for equal sizes, and a number for itself, as in "N 1 H W". ``...`` stands for
+    one or more axes, the same each time.
     ``int N`` is an array of integers. An argument whose default is ``None`` may be left out.
     The upstream gradient is checked too: ``dy`` must have the shape and the dtype of ``y``.
     What the function gives after ``y, backward`` is handed on.
@@ -161,14 +162,18 @@ def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any
         if array.ndim == 0:
             raise ValueError(f"{title}: {name} has no axis; it wants ({', '.join(axes)})")
         got = (array.shape,) if axes == ["..."] else array.shape
+        fits = len(got) == len(axes)
         wrong, hint = [], _one_hot(name, array) if integer else ""
         for axis, size in zip(axes, got, strict=False):
+            if axis.isdigit():
+                fits &= size == int(axis)
+                continue
             wanted, source = size_of.setdefault(axis, (size, name))
             if size != wanted:
                 wrong.append(f"{axis} = {wanted} as in {source}")
                 if axis == "C" and arrays[source].shape[3:] == (size,):
                     hint = f"; are the channels of {source} last? np.moveaxis({source}, -1, 1)"
-        if wrong or len(got) != len(axes):
+        if wrong or not fits:
             reason = f" with {' and '.join(wrong)}" if wrong else ""
             raise ValueError(
                 f"{title}: {name} has shape {array.shape}; it wants ({', '.join(axes)})"

@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, op, run_op
-from numpy_se.ops import global_avg_pool, global_max_pool, hard_sigmoid, relu, sigmoid, tanh
+from numpy_se.ops import (
+    global_avg_pool,
+    global_max_pool,
+    hard_sigmoid,
+    relu,
+    sigmoid,
+    silu,
+    tanh,
+)
 from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
 from numpy_se.se import UnaryOp, excite
 from numpy_se.sums import channels_last
@@ -31,7 +39,7 @@ LONG = 1500  # entries of a row that is worth a loop of its own
 
 # A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
 # they get the whole batch.
-SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, hard_sigmoid)
+SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, silu, hard_sigmoid)
 
 
 @op("N C H W, R C, C R, R, C -> N C H W")
@@ -43,6 +51,7 @@ def squeeze_excite(
     b2: Array | None = None,
     *,
     squeeze: UnaryOp = global_avg_pool,
+    activation: UnaryOp = relu,
     gate: UnaryOp = sigmoid,
 ) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
@@ -59,7 +68,7 @@ def squeeze_excite(
     keep_freed_memory()
     layout = _layout(x)
     y = layout.empty(len(x), x.dtype)
-    split = squeeze in SAMPLE_WISE and gate in SAMPLE_WISE and x.nbytes >= SMALL
+    split = x.nbytes >= SMALL and all(o in SAMPLE_WISE for o in (squeeze, activation, gate))
     # A chunk brings the weights into the cache anew, so it is much larger than they are.
     size = max(CHUNK, 8 * (w1.nbytes + w2.nbytes))
     parts = chunks(len(x), -(-x.nbytes // size)) if split else [slice(None)]
@@ -71,7 +80,7 @@ def squeeze_excite(
             z, back_squeeze = layout.total(maps) / pixels, None  # (N, C)
         else:
             z, back_squeeze = run_op("excitation: squeeze", squeeze, x[part])
-        s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
+        s, back_excite = excite(z, w1, w2, b1, b2, activation=activation, gate=gate)  # (N, C)
         out = layout.rows(y[part])
         with _whole_rows(out):
             _multiply(maps, layout.spread(s), out)

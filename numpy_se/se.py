@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from numpy_se.contract import Array, check_count, check_number, op, run_op
-from numpy_se.ops import channel_scale, global_avg_pool, linear, relu, sigmoid
+from numpy_se.ops import gated, global_avg_pool, linear, relu, sigmoid
 
 UnaryOp = Callable[[Array], tuple[Array, Callable[[Array], Array]]]
 
@@ -27,6 +27,7 @@ def excite(
     b1: Array | None = None,
     b2: Array | None = None,
     *,
+    activation: UnaryOp = relu,
     gate: UnaryOp = sigmoid,
 ) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Compute the gates from the squeezed channels: a bottleneck of two linear layers.
@@ -39,19 +40,20 @@ def excite(
         dw2 = du.T a            dw1 = dh.T z    db2, db1 = the sums of du, dh over the batch
 
     z (N, C), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give s (N, C), where R is the
-    reduced width (see ``reduced_width``). ``gate`` is an operation on arrays of any shape.
+    reduced width (see ``reduced_width``). ``activation`` in place of relu, such as ``silu`` in
+    EfficientNet, and ``gate`` are operations on arrays of any shape.
     ``backward`` gives (dz, dw1, dw2), then db1 and db2 where the biases were given.
     Keeps what its four steps keep, all of size (N, C), (N, R) or of a weight.
     """
     h, back_linear1 = linear(z, w1, b1)  # (N, R)
-    a, back_relu = relu(h)  # (N, R)
+    a, back_activation = run_op("excite: activation", activation, h)  # (N, R)
     u, back_linear2 = linear(a, w2, b2)  # (N, C)
     s, back_gate = run_op("excite: gate", gate, u)  # (N, C)
 
     def backward(ds: Array) -> tuple[Array, ...]:
         du = back_gate(ds)  # (N, C)
         da, dw2, *db2 = back_linear2(du)  # (N, R), (C, R), [(C,)]
-        dh = back_relu(da)  # (N, R)
+        dh = back_activation(da)  # (N, R)
         dz, dw1, *db1 = back_linear1(dh)  # (N, C), (R, C), [(R,)]
         return dz, dw1, dw2, *db1, *db2
 
@@ -67,6 +69,7 @@ def excitation(
     b2: Array | None = None,
     *,
     squeeze: UnaryOp = global_avg_pool,
+    activation: UnaryOp = relu,
     gate: UnaryOp = sigmoid,
 ) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Compute the gates of a batch of feature maps: squeeze, then excite.
@@ -76,12 +79,12 @@ def excitation(
 
     The gradient of z is spread over the pixels by the squeeze. Keeps what its two steps keep.
 
-    x (N, C, H, W) gives s (N, C); weights and ``gate`` as in ``excite``. ``squeeze`` is an
+    x (N, C, H, W) gives s (N, C); weights and other options as in ``excite``. ``squeeze`` is an
     operation from (N, C, H, W) to (N, C), such as ``global_avg_pool`` or ``global_max_pool``.
     ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the biases were given.
     """
     z, back_squeeze = run_op("excitation: squeeze", squeeze, x)  # (N, C)
-    s, back_excite = excite(z, w1, w2, b1, b2, gate=gate)  # (N, C)
+    s, back_excite = excite(z, w1, w2, b1, b2, activation=activation, gate=gate)  # (N, C)
 
     def backward(ds: Array) -> tuple[Array, ...]:
         dz, *dweights = back_excite(ds)  # (N, C)
@@ -99,6 +102,7 @@ def squeeze_excite(
     b2: Array | None = None,
     *,
     squeeze: UnaryOp = global_avg_pool,
+    activation: UnaryOp = relu,
     gate: UnaryOp = sigmoid,
 ) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Scale every channel of ``x`` by a gate that depends on all channels: the SE block.
@@ -117,20 +121,14 @@ def squeeze_excite(
     missing. Where dy has one sign over a channel, as below a global average, it does not shrink.
 
     x (N, C, H, W), w1 (R, C), w2 (C, R), b1 (R,) or None, b2 (C,) or None give y (N, C, H, W).
-    ``squeeze`` and ``gate`` as in ``excitation``. ``backward`` gives (dx, dw1, dw2), then db1 and
-    db2 where the biases were given. Keeps ``x``, the weights, and arrays of size (N, C) and below.
+    Options as in ``excitation``. ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the
+    biases were given. Keeps ``x``, the weights, and arrays of size (N, C) and below.
     ``backward`` makes a second array as large as ``x`` for the squeeze path; ``fused`` does not.
     """
-    s, back_gates = excitation(x, w1, w2, b1, b2, squeeze=squeeze, gate=gate)  # (N, C)
-    y, back_scale = channel_scale(x, s)  # (N, C, H, W)
-
-    def backward(dy: Array) -> tuple[Array, ...]:
-        dx, ds = back_scale(dy)  # scale path, (N, C)
-        dx_gates, *dweights = back_gates(ds)  # squeeze path
-        dx += dx_gates  # x is used twice: add both
-        return dx, *dweights
-
-    return y, backward
+    s, back_gates = excitation(
+        x, w1, w2, b1, b2, squeeze=squeeze, activation=activation, gate=gate
+    )  # (N, C)
+    return gated(x, s, back_gates)
 
 
 WidthRule = Literal["paper", "timm", "efficientnet", "mobilenetv3"]

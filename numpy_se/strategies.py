@@ -107,12 +107,16 @@ def labels(count: int, classes: int) -> st.SearchStrategy[IntArray]:
 def sizes(draw: st.DrawFn, /, shapes: str, **bounds: tuple[int, int]) -> dict[str, int]:
     """Draw a size for every letter of ``shapes``: N >= 2, H != W, and otherwise 1 to 4.
 
-    ``bounds`` gives other letters their least and largest size: H=(3, 5). ``...`` is two axes.
+    ``bounds`` gives other letters their least and largest size: H=(3, 5). A number is its own size.
+    ``...`` is two axes.
     """
     letters = dict.fromkeys(shapes.replace("...", "A B").replace(",", " ").split())
     limits = {"N": (2, 3), "K": (2, 4), "H": (1, 5), "W": (1, 5), **bounds}
     letters.pop("int", None)
-    drawn = {letter: draw(st.integers(*limits.get(letter, (1, 4)))) for letter in letters}
+    drawn = {
+        letter: int(letter) if letter.isdigit() else draw(st.integers(*limits.get(letter, (1, 4))))
+        for letter in letters
+    }
     if "W" in drawn and drawn["W"] == drawn.get("H"):
         drawn["W"] += 1
     return drawn

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy_se as se
 from numpy_se import fused
+from numpy_se import relatives as re
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operation with its options; ``title`` names the test."""
+    """An operation with its options; ``title`` names the test, ``bounds`` limit the sizes."""
 
     op: Callable[..., Any]
     options: dict[str, Any] = field(default_factory=dict)
+    bounds: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -40,7 +42,27 @@ PRIMITIVES = [
     Case(se.hard_sigmoid),
     Case(se.silu),
     Case(se.channel_scale),
+    Case(se.pixel_scale),
+    Case(se.channel_shift),
     Case(se.add),
+    Case(se.one_map),
+    Case(se.channel_mean_max),
+    *(Case(se.channel_correlate, {"circular": c}, {"K": (3, 3)}) for c in (False, True)),
+    Case(se.channel_normalise, {"eps": 0.1}),
+    Case(se.global_std_pool, {"eps": 0.1}),
+    Case(se.global_l2_pool, {"eps": 0.1}),
+    Case(se.weighted_pool),
+    Case(se.softmax),
+    Case(se.layer_norm, {"eps": 0.1}),
+    *(
+        Case(se.depthwise_conv2d, {"stride": stride, "padding": padding})
+        for stride, padding in ((1, 0), (2, 1), (3, 3))
+    ),
+    *(
+        Case(se.avg_pool2d, {"size": size, "stride": stride, "padding": padding})
+        for size, stride, padding in ((2, 2, 0), (3, 2, 1), (3, 1, 0))
+    ),
+    Case(se.resize_nearest, {"height": 3, "width": 5}),
     *(
         Case(se.conv2d, {"stride": stride, "padding": padding})
         for stride, padding in product((1, 2, 3), (0, 1, 3))
@@ -60,4 +82,39 @@ BLOCKS = [
     ),
 ]
 
-CASES = PRIMITIVES + BLOCKS
+BLOCKS += [
+    *(
+        Case(op, {"activation": se.silu})
+        for op in (se.excite, se.excitation, se.squeeze_excite, fused.squeeze_excite)
+    ),
+]
+
+RELATIVES = [
+    *(
+        Case(op, {"circular": circular}, {"K": (3, 3)})
+        for op, circular in ((re.eca_gates, False), (re.eca, False), (re.eca, True))
+    ),
+    Case(re.spatial_gates),
+    Case(re.spatial_se),
+    Case(re.scse),
+    Case(re.channel_attention_gates),
+    Case(re.spatial_attention_gates, bounds={"K": (3, 3)}),
+    Case(re.cbam, bounds={"K": (3, 3)}),
+    *(Case(re.gather_excite, {"extent": extent}, {"S": (1, 2)}) for extent in (None, 1, 2)),
+    Case(re.convolved_gates, bounds={"S": (1, 3)}),
+    Case(re.gathered_gates, {"extent": 2}),
+    Case(re.effective_gates),
+    Case(re.effective_se),
+    Case(re.srm_gates),
+    Case(re.srm),
+    Case(re.gct_gates, {"eps": 0.1}),
+    Case(re.gct, {"eps": 0.1}),
+    Case(re.attention_pool),
+    Case(re.context),
+    *(Case(re.global_context, {"gate": gate}) for gate in (None, se.sigmoid)),
+    Case(re.scale_and_shift, bounds={"C": (2, 2), "D": (4, 4)}),
+    Case(re.scales_and_biases),
+    Case(re.scale_bias_se, bounds={"C": (2, 2), "D": (4, 4)}),
+]
+
+CASES = PRIMITIVES + BLOCKS + RELATIVES

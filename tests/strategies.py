@@ -24,8 +24,9 @@ def some(items: Iterable[Any], step: int) -> list[Any]:
 @st.composite
 def arguments(draw: Any, case: Case, dtype: type = np.float64, values: Any = lattice) -> list[Any]:
     """A list of arguments that fits the signature. Optional ones are None at times."""
-    windowed = case.op.__name__ in ("conv2d", "max_pool2d")
+    windowed = case.op.__name__ in ("conv2d", "depthwise_conv2d", "max_pool2d", "avg_pool2d")
     bounds = {"KH": (1, 3), "KW": (1, 3)} | (dict.fromkeys("HW", (3, 5)) if windowed else {})
+    bounds |= case.bounds
     terms = [term.split() for term in case.op.signature.split("->")[0].split(",")]
     letters = ",".join(" ".join(term) for term in terms if term != ["..."])
     size = draw(sizes(letters, **bounds))

@@ -1,6 +1,7 @@
 """Work in chunks: neither their size nor the workers change results, and memory has a bound."""
 
 import tracemalloc
+from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
@@ -12,15 +13,28 @@ from hypothesis import strategies as st
 from strategies import arguments, as_tuple, seeds
 
 import numpy_se as se
-from numpy_se.ops import conv, pooling
+from numpy_se.ops import activations, channels, conv, depthwise, pooling, resample, squeeze
 from numpy_se.parallel import workers
 
-CHUNKED = (se.conv2d, se.max_pool2d, se.global_max_pool)
+CHUNKED = (
+    se.conv2d,
+    se.max_pool2d,
+    se.global_max_pool,
+    se.channel_mean_max,
+    se.global_std_pool,
+    se.depthwise_conv2d,
+    se.avg_pool2d,
+    se.resize_nearest,
+    se.silu,
+)
+MODULES = (activations, channels, conv, depthwise, pooling, resample, squeeze)
 SCRATCH = 2**22  # bytes that an operation may take beside what it gives and keeps
 SIZES = {"N": 32, "C": 16, "H": 64, "W": 64, "F": 16, "KH": 3, "KW": 3, "I": 1024, "O": 1024}
+SIZES |= {"1": 1, "K": 3}
 MAP = (32, 16, 64, 64)  # 8 MiB of float32
 # What an operation says that it keeps, apart from its arguments and y: bytes for each byte of x.
 KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4, se.batch_norm: 1}
+KEPT |= {se.channel_mean_max: 1 / 8, se.channel_correlate: 1, se.layer_norm: 1}
 
 
 @pytest.mark.parametrize(
@@ -43,11 +57,11 @@ def test_chunks_and_workers_change_nothing(
         return [y, *as_tuple(backward(np.random.default_rng(seed).standard_normal(y.shape)))]
 
     whole = results()
-    with (
-        mock.patch.multiple(conv, CHUNK=chunk, FEW=few),
-        mock.patch.object(pooling, "CHUNK", chunk),
-        workers(count),
-    ):
+    with ExitStack() as stack:
+        for module in MODULES:
+            stack.enter_context(mock.patch.object(module, "CHUNK", chunk))
+        stack.enter_context(mock.patch.object(conv, "FEW", few))
+        stack.enter_context(workers(count))
         first, second = results(), results()
     for result, again, want in zip(first, second, whole, strict=True):
         np.testing.assert_array_equal(result, again)
@@ -57,7 +71,9 @@ def test_chunks_and_workers_change_nothing(
 @mock.patch.object(conv, "CHUNK", SCRATCH // 4)
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
-def test_memory_is_the_results_and_little_more(case: Case, channels_last: bool) -> None:
+def test_memory_is_the_results_and_little_more(
+    case: Case, channels_last: bool, request: pytest.FixtureRequest
+) -> None:
     if case.op is se.softmax_cross_entropy:
         pytest.skip("its arrays have a row for each sample and are small")
     rng = np.random.default_rng(0)
@@ -71,6 +87,7 @@ def test_memory_is_the_results_and_little_more(case: Case, channels_last: bool) 
     args = [draw(*(MAP if t == ["..."] else (SIZES[axis] for axis in t))) for t in terms]
     x, keeps = args[0], KEPT.get(case.op, 0)
     tracemalloc.start()
+    request.addfinalizer(tracemalloc.stop)
     y, backward = case(*args)
     kept, peak = tracemalloc.get_traced_memory()
     assert kept < y.nbytes + keeps * x.nbytes + 2**16
@@ -80,5 +97,4 @@ def test_memory_is_the_results_and_little_more(case: Case, channels_last: bool) 
     tracemalloc.reset_peak()
     grads = as_tuple(backward(dy))
     peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     assert peak < before + sum(grad.nbytes for grad in grads) + SCRATCH

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arguments, as_tuple, gaussian_arguments, over_floats, seeds
 
+import numpy_se as se
+
 torch = pytest.importorskip("torch")
+torch_relatives = pytest.importorskip("torch_relatives")
 F = torch.nn.functional
 
 SQUEEZES = {
@@ -17,6 +20,7 @@ SQUEEZES = {
     "global_max_pool": lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
 }
 GATES = {
+    "silu": F.silu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": F.relu,
@@ -24,12 +28,22 @@ GATES = {
 }
 
 
-def excite(z: Any, w1: Any, w2: Any, b1: Any = None, b2: Any = None, *, gate: Any) -> Any:
-    return GATES[gate.__name__](F.linear(F.relu(F.linear(z, w1, b1)), w2, b2))
+def excite(
+    z: Any,
+    w1: Any,
+    w2: Any,
+    b1: Any = None,
+    b2: Any = None,
+    *,
+    activation: Any = se.relu,
+    gate: Any = se.sigmoid,
+) -> Any:
+    a = GATES[activation.__name__](F.linear(z, w1, b1))
+    return GATES[gate.__name__](F.linear(a, w2, b2))
 
 
-def excitation(x: Any, *weights: Any, squeeze: Any, gate: Any) -> Any:
-    return excite(SQUEEZES[squeeze.__name__](x), *weights, gate=gate)
+def excitation(x: Any, *weights: Any, squeeze: Any = se.global_avg_pool, **options: Any) -> Any:
+    return excite(SQUEEZES[squeeze.__name__](x), *weights, **options)
 
 
 def squeeze_excite(x: Any, *weights: Any, **options: Any) -> Any:
@@ -44,9 +58,9 @@ def batch_norm_inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any
 
 
 TORCH = {
+    **torch_relatives.TORCH,
     **SQUEEZES,
     **GATES,
-    "silu": F.silu,
     "max_pool2d": lambda x, size=2, stride=None: F.max_pool2d(x, size, stride),
     "linear": F.linear,
     "flatten": lambda x: x.flatten(1),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -99,3 +100,40 @@ class Step:
     def below(self, name: str) -> Step:
         """The same, in a net where the layer around it is called ``name``."""
         return replace(self, name=f"{name}.{self.name}" if self.name else name)
+
+
+def apply_op(
+    layer: Layer, op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
+) -> tuple[Array, LayerBackward]:
+    """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
+    y, op_backward = op(x, *(params[name] for name in layer.names), **options)
+    return y, named_gradients(layer, op_backward)
+
+
+def named_gradients(layer: Layer, op_backward: Callable[[Array], Any]) -> LayerBackward:
+    """Name the gradients of an operation after the parameters of ``layer``."""
+
+    def backward(dy: Array) -> tuple[Array, Params]:
+        gradients = op_backward(dy)
+        dx, *dparams = gradients if isinstance(gradients, tuple) else (gradients,)
+        return dx, dict(zip(layer.names, dparams, strict=True))
+
+    return backward
+
+
+def he_normal(
+    shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator, dtype: type
+) -> Params:
+    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU; biases are 0.
+
+    The variance is 2 / fan_in. Source: He et al., arXiv 1502.01852, eq. 10.
+    """
+    check_rng("init", rng)
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        if len(shape) == 1:
+            return np.zeros(shape, dtype)
+        weights: Array = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+        return weights.astype(dtype)
+
+    return {key: draw(shape) for key, shape in shapes.items()}

@@ -12,13 +12,24 @@ import numpy as np
 
 from numpy_se.contract import Array, check_count, check_number, check_op, in_short, op, run_op
 from numpy_se.fused import squeeze_excite
-from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
+from numpy_se.nets.layer import (
+    Layer,
+    LayerBackward,
+    Params,
+    Step,
+    apply_op,
+    check_rng,
+    he_normal,
+    named_gradients,
+    spelled,
+)
 from numpy_se.ops import (
     batch_norm_inference,
     channel_scale,
     conv2d,
     global_avg_pool,
     linear,
+    relu,
     sigmoid,
 )
 from numpy_se.ops.norm import batch_norm_moments
@@ -58,12 +69,12 @@ class Conv2d(Layer):
         return dict(zip(self.names, (w, (self.filters,)), strict=False))
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        return _he_normal(self.shapes, rng, dtype)
+        return he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         padding = self.size // 2 if self.padding is None else self.padding
         options = {"stride": self.stride, "padding": padding, "input_grad": self.input_grad}
-        return _apply(self, conv2d, params, x, **options)
+        return apply_op(self, conv2d, params, x, **options)
 
     def counts(self, y: Array) -> dict[str, int]:
         weights = self.filters * self.channels * self.size**2
@@ -93,10 +104,10 @@ class Linear(Layer):
         return dict(zip(self.names, (w, b), strict=False))
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        return _he_normal(self.shapes, rng, dtype)
+        return he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(self, linear, params, x)
+        return apply_op(self, linear, params, x)
 
     def counts(self, y: Array) -> dict[str, int]:
         weights = self.inputs * self.outputs
@@ -161,7 +172,7 @@ class BatchNorm(Layer):
         seen: Params = {
             key: (1 - share) * params[key] + share * value for key, value in batch.items()
         }
-        return y, _named(self, backward), seen
+        return y, named_gradients(self, backward), seen
 
     def counts(self, y: Array) -> dict[str, int]:
         return {"norms": 2 * self.channels, "statistics": 2 * self.channels}
@@ -218,12 +229,13 @@ class SqueezeExcite(Layer):
     squeeze: UnaryOp = global_avg_pool
     gate: UnaryOp = sigmoid
     width: int | None = None
+    activation: UnaryOp = relu
 
     def __post_init__(self) -> None:
         check_count("SqueezeExcite", "channels", self.channels, at_least=1)
         check_count("SqueezeExcite", "width", self.hidden, at_least=1)
-        check_op("SqueezeExcite: squeeze", self.squeeze)
-        check_op("SqueezeExcite: gate", self.gate)
+        for name, own in self.options.items():
+            check_op(f"SqueezeExcite: {name}", own)
 
     def __repr__(self) -> str:
         options = (f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self))
@@ -237,6 +249,11 @@ class SqueezeExcite(Layer):
         return reduced_width(self.channels, self.ratio, self.rule)
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The operations of which the block is made."""
+        return {"squeeze": self.squeeze, "activation": self.activation, "gate": self.gate}
+
+    @property
     def names(self) -> tuple[str, ...]:
         return ("w1", "w2", "b1", "b2") if self.bias else ("w1", "w2")
 
@@ -246,14 +263,14 @@ class SqueezeExcite(Layer):
         return dict(zip(self.names, ((r, c), (c, r), (r,), (c,)), strict=False))
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
-        return _he_normal(self.shapes, rng, dtype)
+        return he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return _apply(self, squeeze_excite, params, x, squeeze=self.squeeze, gate=self.gate)
+        return apply_op(self, squeeze_excite, params, x, **self.options)
 
     def gates(self, params: Mapping[str, Array], x: Array) -> Array:
         """Compute the gates s (N, C) that the layer gives to ``x`` (N, C, H, W)."""
-        return excitation(x, **params, squeeze=self.squeeze, gate=self.gate)[0]
+        return excitation(x, *(params[name] for name in self.names), **self.options)[0]
 
     def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
         gates = self.gates(params, x)
@@ -289,39 +306,3 @@ class Apply(Layer):
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
         y, op_backward = run_op("Apply: op", self.op, x)
         return y, lambda dy: (op_backward(dy), {})
-
-
-def _apply(
-    layer: Layer, op: Callable[..., Any], params: Mapping[str, Array], x: Array, **options: Any
-) -> tuple[Array, LayerBackward]:
-    """Call ``op`` with the parameters of ``layer``, and name the gradients after them."""
-    y, op_backward = op(x, *(params[name] for name in layer.names), **options)
-    return y, _named(layer, op_backward)
-
-
-def _named(layer: Layer, op_backward: Callable[[Array], tuple[Array, ...]]) -> LayerBackward:
-    """Name the gradients of an operation after the parameters of ``layer``."""
-
-    def backward(dy: Array) -> tuple[Array, Params]:
-        dx, *dparams = op_backward(dy)
-        return dx, dict(zip(layer.names, dparams, strict=True))
-
-    return backward
-
-
-def _he_normal(
-    shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator, dtype: type
-) -> Params:
-    """Draw weights (outputs, inputs, ...) that keep the size of what passes a ReLU; biases are 0.
-
-    The variance is 2 / fan_in. Source: He et al., arXiv 1502.01852, eq. 10.
-    """
-    check_rng("init", rng)
-
-    def draw(shape: tuple[int, ...]) -> Array:
-        if len(shape) == 1:
-            return np.zeros(shape, dtype)
-        weights: Array = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
-        return weights.astype(dtype)
-
-    return {key: draw(shape) for key, shape in shapes.items()}
