@@ -434,7 +434,7 @@ def test_layers_print_as_they_are_written() -> None:
     layer = SqueezeExcite(8, 2, gate=se.hard_sigmoid)
     assert repr(layer) == (
         "SqueezeExcite(channels=8, ratio=2, rule='paper', bias=False, squeeze=global_avg_pool, "
-        "gate=hard_sigmoid, width=None)"
+        "gate=hard_sigmoid, width=None, activation=relu)"
     )
     pool = partial(se.max_pool2d, size=2)
     assert repr(Apply(pool)) == "Apply(partial(max_pool2d, size=2))"

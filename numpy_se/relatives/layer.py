@@ -57,11 +57,11 @@ class Relative(Layer):
         return sum(int(np.prod(shape)) for shape in self.shapes.values() if len(shape) > 1)
 
     def counts(self, y: Array) -> dict[str, int]:
-        sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-        weights = sum(size for name, size in sizes.items() if name.startswith("w"))
+        sizes = {name: int(np.prod(self.shapes[name])) for name in self.names}
+        biases = sum(size for name, size in sizes.items() if name.startswith("b"))
         return {
-            "se_weights": weights,
-            "se_biases": sum(sizes.values()) - weights,
+            "se_weights": sum(sizes.values()) - biases,
+            "se_biases": biases,
             "se_macs": self.macs(y),
             "se_squeezes": y[0].size,
             "se_scales": y[0].size,

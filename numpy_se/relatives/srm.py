@@ -131,6 +131,5 @@ class SRM(Relative):
         return 2 * self.channels
 
     def counts(self, y: Array) -> dict[str, int]:
-        own = {"se_weights": 2 * self.channels, "se_biases": 2 * self.channels}
-        squeezes = {"se_squeezes": 2 * y[0].size, "statistics": 2 * self.channels}
-        return super().counts(y) | own | squeezes
+        own = {"se_squeezes": 2 * y[0].size, "statistics": 2 * self.channels}
+        return super().counts(y) | own
