@@ -33,13 +33,17 @@ from numpy_se.checker.mistakes.registry import (
 
 SIZES = {"N": 5, "C": 7, "H": 4, "W": 6, "R": 3, "I": 7, "O": 3, "F": 3, "KH": 3, "KW": 2, "K": 7}
 SIZES |= {"T": 5, "S": 6, "D": 4, "E": 3, "A": 2, "B": 3, "J": 11, "G": 16, "U": 1}
+SIZES |= {"1": 1, "2": 2, "3": 3, "P": 24, "Q": 3, "Y": 14}
 SQUARE = {**dict.fromkeys(SIZES, 5), "KH": 3, "KW": 3, "J": 10, "G": 20, "U": 1}
+SQUARE |= {"1": 1, "2": 2, "3": 3, "P": 25, "Q": 3, "Y": 10}
 NO_MISTAKE = 1e-9
 LATER = r"\.factor$|^[^:]*-for-\w+$"
 ALREADY = r".*\.((mean|sum)-path|sum\.dm)\.averaged"  # it is averaged, or spread, already
+ALREADY += r"|cbam.*(w-reshaped|\.d[su]\.(averaged|summed))"  # a map has one channel
 # Operations that are found under another name.
 ALIASES = {"matmul": "linear", "mlp-activation-dense-relu-dense-sigmoid": "excite"}
-AVERAGED = r"(averaged|summed) over|is missing in d[px]$|path is missing"  # 0 behind a softmax
+ROWS = r"(is missing|in place of x) in d[pax]$"
+AVERAGED = rf"(averaged|summed) over|{ROWS}|path is missing"  # 0 behind a softmax
 # Some blocks, in which each squeeze, activation and gate occurs.
 BLOCKS = [
     (se.global_avg_pool, se.relu, se.sigmoid),
@@ -53,6 +57,11 @@ EQUAL = [
     {
         "in the gate: the derivative of the sigmoid is applied twice",
         "in the scale: a factor s (1 - s) too much: the derivative of the sigmoid",
+    },
+    {"in the scale: y in place of x", "the squeeze path has a factor s too much"},
+    {
+        "in the gate: the derivative of the sigmoid is applied twice",
+        "in the scale: a factor t (1 - t) too much: the derivative of the sigmoid",
     },
     {"in the gate: s in place of the mask", "in the scale: y in place of x"},
     {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
@@ -91,6 +100,9 @@ ARRAYS = {
     **{"group_norm": "N C H W, C, C", "cross_entropy": "N K, N K", "nll": "N K, N K"},
     **{"one_map": "N C H W, C, U", "spatial-gate": "N C H W, C, U", "glu-halves": "N G"},
     **{"dense-cross-entropy": "N I, I O, O, N O", "dense": "N T I, I O, O"},
+    **{"scse": "N C H W, R C, C R, C", "gct": "N C H W, C, C, C", "gather": "N C H W, C 3 3"},
+    **{"gather-excite-convolution": "N C H W, C 3 3", "simple-context": "N C H W, C, C R, R C"},
+    **{"global-context": "N C H W, C, C R, R C, R, R, R, C", "attention-pool-map": "N C H W, C"},
     **{"cosine_similarity": "N C, N C", "attention-pool": "N T D, D U", "gate": "N I, I I, I"},
 }
 POSITIVE = {"log", "log1p", "sqrt", "kl", "kl_log", "poisson", "nll"}
@@ -205,7 +217,7 @@ def test_no_two_texts_for_one_prediction(known: Known, sizes: dict[str, int]) ->
         for code, text, wrong in look.suspects():
             if wrong and not re.search(LATER, code) and NO_MISTAKE < look.error(wrong) < np.inf:
                 grads = {**look.right, **wrong}
-                text = re.sub(EXPLAINED, "", text)
+                text = re.sub("in the (channel|pixel) ", "in the ", re.sub(EXPLAINED, "", text))
                 found[-1][text] = sum(float((directions[k] * a).sum()) for k, a in grads.items())
     texts = sorted(set(found[0]) & set(found[1]))
     keys = np.array([[some[text] for text in texts] for some in found])  # (2, texts)

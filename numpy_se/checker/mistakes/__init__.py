@@ -8,7 +8,7 @@ registry.py     how a mistake is written down, and how an operation is recognise
 chain.py        operations that are made of others
 activations.py, linear.py, pooling.py, norm.py, conv.py, loss.py, block.py
                 what is known about the operations of this package
-unary.py, functions.py, softmax.py, losses.py, rows.py, pieces.py, composed.py
+unary.py, functions.py, softmax.py, losses.py, rows.py, pieces.py, composed.py, relatives.py
                 what is known about others, which are written down here for the checker alone
 """
 
@@ -18,7 +18,7 @@ from numpy_se.checker.mistakes import activations, block, conv, linear, loss, no
 from numpy_se.checker.mistakes import functions, losses, rows, softmax
 
 # isort: split
-from numpy_se.checker.mistakes import composed, pieces
+from numpy_se.checker.mistakes import composed, pieces, relatives
 from numpy_se.checker.mistakes.chain import Chain
 from numpy_se.checker.mistakes.registry import Layout, known, mistake, recognise, wrong_forward
 
@@ -39,6 +39,7 @@ __all__ = [
     "pieces",
     "pooling",
     "recognise",
+    "relatives",
     "rows",
     "softmax",
     "wrong_forward",

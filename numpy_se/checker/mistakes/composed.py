@@ -14,6 +14,7 @@ from numpy_se.checker.mistakes.pieces import (
     complement,
     concat,
     correlate,
+    correlate_in_a_ring,
     dense,
     divide,
     matmul,
@@ -249,9 +250,10 @@ for kept, after in product(("z", "1 - z"), (False, True)):
 # Attention in maps (N, C, H, W).
 FLAT, LAYOUTS = [Layout(a) for a in MAPS], [Layout(a, (), (1,)) for a in MAPS]
 for squeeze, gate in product((global_avg_pool, global_max_pool), (sigmoid, hard_sigmoid, tanh)):
-    look_for("eca", "x w", "N C H W, K", FLAT, squeeze=(squeeze, "x -> z"),
-             mix=(correlate, "z w -> u"), gate=(gate, "u -> s"),
-             scale=(channel_scale, "x s -> y"))  # fmt: skip
+    for code, mix in (("eca", correlate), ("eca-circular", correlate_in_a_ring)):
+        look_for(code, "x w", "N C H W, K", FLAT, squeeze=(squeeze, "x -> z"),
+                 mix=(mix, "z w -> u"), gate=(gate, "u -> s"),
+                 scale=(channel_scale, "x s -> y"))  # fmt: skip
     look_for("channel-gate", "x w b=None", "N C H W, C C, ... C", [*FLAT, *LAYOUTS],
              squeeze=(squeeze, "x -> z"), linear_layer=(dense, "z w b -> u"),
              gate=(gate, "u -> s"), scale=(channel_scale, "x s -> y"))  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from numpy_se.checker.mistakes.registry import known, mistake
 from numpy_se.contract import Array
+from numpy_se.ops import channel_correlate
 
 Result = tuple[Array, Callable[[Array], Any]]
 
@@ -116,18 +117,12 @@ def part(z: Array, *, number: int, of: int) -> Result:
 
 def correlate(z: Array, w: Array) -> Result:
     """Correlate rows with a kernel, zeros around: ECA."""
-    p, n = len(w) // 2, z.shape[1]
-    padded = np.pad(z, ((0, 0), (p, p)))
-    windows = [np.s_[:, k : k + n] for k in range(len(w))]
+    return channel_correlate(z, w)
 
-    def backward(dy: Array) -> tuple[Array, Array]:
-        dz = np.zeros_like(padded)
-        for weight, window in zip(w, windows, strict=True):
-            dz[window] += weight * dy
-        return dz[:, p : p + n], np.array([(dy * padded[window]).sum() for window in windows])
 
-    y = sum(weight * padded[window] for weight, window in zip(w, windows, strict=True))
-    return np.asarray(y), backward
+def correlate_in_a_ring(z: Array, w: Array) -> Result:
+    """The same, with the other end of the row in place of zeros."""
+    return channel_correlate(z, w, circular=True)
 
 
 def one_map(x: Array, w: Array, b: Any = None) -> Result:
@@ -153,6 +148,7 @@ SHAPES: list[tuple[Any, str]] = [
     (dense, "... I, I O, O"), (matmul, "... I K, ... K O"), (scores, "... T D, ... S D"),
     (multiply, "..., ..."), (divide, "..., ..."), (plus, "..., ..."), (minus, "..., ..."),
     (mean, "..."), (total, "..."), (concat, "... A, ... B"), (correlate, "N C, K"),
+    (correlate_in_a_ring, "N C, K"),
     (one_map, "N C H W, ..., ..."), (scale_pixels, "N C H W, N H W"), (causal, "..."),
     (complement, "..."), (part, "..."),
 ]  # fmt: skip
@@ -163,6 +159,7 @@ for op in KEEP_NOTHING:
     op.keeps_nothing = True
 for op in (dense, matmul, multiply, divide, plus, minus, correlate, one_map, scale_pixels):
     known(op)
+known(correlate_in_a_ring)
 known(scores, root=(0.5, 0.0))
 for op in (mean, total):
     known(op, axis=(-1, 0, 1, (2, 3), (1, 2), None), keepdims=(False, True))
@@ -229,6 +226,18 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
                                  for k in range(len(a[1]))])),
         ("dw-first", 1, "only sample 0 counts in d{w}",
          lambda a, dy: correlate(a[0][:1], a[1])[1](dy[:1])[1]),
+    ],
+    correlate_in_a_ring: [
+        ("flip", 0, "the kernel is not flipped in d{z}",
+         lambda a, dy: correlate_in_a_ring(dy, a[1])[0]),
+        ("dw-flipped", 1, "d{w} is flipped: the rule of a convolution",
+         lambda a, dy: correlate_in_a_ring(*a)[1](dy)[1][::-1]),
+        ("dz-centre", 0, "only the centre of the kernel counts in d{z}",
+         lambda a, dy: dy * a[1][len(a[1]) // 2] if len(a[1]) > 1 else None),
+        ("dz-zeros", 0, "zeros lie around in d{z}, where the border is circular",
+         lambda a, dy: correlate(*a)[1](dy)[0]),
+        ("dw-zeros", 1, "zeros lie around in d{w}, where the border is circular",
+         lambda a, dy: correlate(*a)[1](dy)[1]),
     ],
     one_map: [
         ("w-missing", 0, "{w} is missing in d{x}", lambda a, dy: dy[:, None] + 0 * a[0]),

@@ -141,7 +141,8 @@ def _agree(terms: Sequence[tuple[bool, tuple[str, ...]]], shapes: Sequence[Any])
         if len(shape) < len(letters) or not (more or len(shape) == len(letters)):
             return False
         for letter, size in zip(letters, shape[len(shape) - len(letters) :], strict=True):
-            if size is not None and sizes.setdefault(letter, size) != size:
+            wanted = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            if size is not None and wanted != size:
                 return False
     return True
 

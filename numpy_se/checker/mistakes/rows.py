@@ -250,7 +250,7 @@ def _rules(op: Normaliser) -> list[tuple[str, str, Any]]:
              "{gamma} is multiplied behind the means, not inside of them",
              lambda b: _without_gamma(b, True, True, after=True)),
             ("gamma-twice", "{gamma} is there twice",
-             lambda b: b.dx() * b.gamma),
+             lambda b: b.dx() * b.gamma if np.ndim(b.gamma) else None),
         ]  # fmt: skip
     return found
 
