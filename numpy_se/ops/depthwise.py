@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -42,42 +43,58 @@ def depthwise_conv2d(
             f"depthwise_conv2d: w has kernels of {kh} x {kw}; it wants at most "
             f"{h + 2 * padding} x {width + 2 * padding}, the map of x {x.shape} with its padding"
         )
-    inside = np.s_[:, :, padding : padding + h, padding : padding + width]
+    rows, columns = -(-(h + 2 * padding) // stride), -(-(width + 2 * padding) // stride)
+    inside = np.s_[:, padding : padding + h, padding : padding + width]
     parts = by_size(n, x.nbytes, CHUNK)
 
-    def on_zeros(part: Array) -> Array:
-        canvas = np.zeros_like(part, shape=(*part.shape[:2], h + 2 * padding, width + 2 * padding))
-        canvas[inside] = part
-        return canvas
+    def phases(part: Array) -> Array:
+        """Lay maps on zeros, channels last, and sort the pixels.
 
-    def taps() -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+        What a tap meets, every ``stride``-th pixel, then lies together: (stride, stride, N, ...).
+        """
+        canvas = np.zeros((len(part), rows * stride, columns * stride, c), x.dtype)
+        canvas[inside] = part.transpose(0, 2, 3, 1)
+        split = canvas.reshape(len(part), rows, stride, columns, stride, c)
+        return np.ascontiguousarray(split.transpose(2, 4, 0, 1, 3, 5))
+
+    def taps() -> Iterator[tuple[int, int, Any]]:
         """Each entry of the kernel, and the pixels that meet it."""
         for i, j in np.ndindex(kh, kw):
-            rows, columns = slice(i, i + stride * oh, stride), slice(j, j + stride * ow, stride)
-            yield i, j, np.s_[:, :, rows, columns]
+            (row, a), (column, b) = divmod(i, stride), divmod(j, stride)
+            yield i, j, np.s_[a, b, :, row : row + oh, column : column + ow]
 
-    y = np.empty_like(x, shape=(n, c, oh, ow))
+    kernel = np.ascontiguousarray(w.transpose(1, 2, 0))  # (KH, KW, C): one loop over the channels
+    y = np.empty((n, oh, ow, c), x.dtype)
 
     def forward(part: slice) -> None:
-        canvas, out = on_zeros(x[part]), y[part]
+        pixels, out = phases(x[part]), y[part]
         out[...] = 0
         for i, j, place in taps():
-            out += canvas[place] * w[:, i, j, None, None]
+            out += pixels[place] * kernel[i, j]
 
     in_order(forward, parts)
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        dx = np.empty_like(x)
+        dx = np.empty((n, h, width, c), x.dtype)
 
         def backward_of(part: slice) -> Array:
-            canvas, dcanvas = on_zeros(x[part]), on_zeros(0 * x[part])
-            dw = np.empty_like(w)
+            pixels = phases(x[part])
+            upstream = np.ascontiguousarray(dy[part].transpose(0, 2, 3, 1))  # (N, OH, OW, C)
+            dpixels, dw = np.zeros_like(pixels), np.empty_like(w)
             for i, j, place in taps():
-                dw[:, i, j] = pixel_dot(dy[part], canvas[place]).sum(axis=0)
-                dcanvas[place] += dy[part] * w[:, i, j, None, None]
-            dx[part] = dcanvas[inside]
+                dw[:, i, j] = _channel_dot(upstream, pixels[place])
+                dpixels[place] += upstream * kernel[i, j]
+            together = dpixels.transpose(2, 3, 0, 4, 1, 5)
+            dx[part] = together.reshape(-1, rows * stride, columns * stride, c)[inside]
             return dw
 
-        return dx, np.sum(in_order(backward_of, parts), axis=0)
+        dw: Array = np.sum(in_order(backward_of, parts), axis=0)
+        return dx.transpose(0, 3, 1, 2), dw
 
-    return y, backward
+    return y.transpose(0, 3, 1, 2), backward
+
+
+def _channel_dot(a: Array, b: Array) -> Array:
+    """Sum the product of two arrays (N, H, W, C) over all but the channels."""
+    total: Array = pixel_dot(a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2)).sum(axis=0)
+    return total
