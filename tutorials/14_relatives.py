@@ -80,9 +80,10 @@ print("gradient of the block:", gradcheck(own_mean_block, shapes="N C H W").verd
 # What a gate can see
 # -------------------
 #
-# Move one value of ``x`` after the other by a little: which of them move the gate? The map has 8 channels, drawn as rows, and 12 pixels, drawn as columns. The frame marks what
-# the gate scales: all pixels of a channel, all channels of a pixel, or one value. Its values are
-# positive, as behind a ReLU.
+# Move one value of ``x`` after the other by a little: which of them move the gate? The map has 8
+# channels, drawn as rows, and 12 pixels, drawn as columns. The frame marks what the gate scales: all
+# pixels of a channel, all channels of a pixel, or one value. The values of ``x`` are positive, as
+# behind a ReLU.
 
 CHANNELS, PIXELS, ROW, COLUMN = 8, 12, 3, 4
 BLOCKS = {
@@ -106,7 +107,7 @@ x = np.abs(rng.standard_normal((2, CHANNELS, 1, PIXELS)))
 def seen(layer, place):
     """Measure how much each value of a map moves the gate at ``place``, by differences."""
     params = {
-        name: a + rng.uniform(0.2, 0.6, a.shape) for name, a in layer.init(rng, np.float64).items()
+        name: a + rng.uniform(0.05, 0.2, a.shape) for name, a in layer.init(rng, np.float64).items()
     }
     step, before = 1e-4, layer.gates(params, x)[(0, *place)]
     influence = np.zeros((CHANNELS, PIXELS))
