@@ -81,9 +81,9 @@ print("gradient of the block:", gradcheck(own_mean_block, shapes="N C H W").verd
 # -------------------
 #
 # Move one value of ``x`` after the other by a little: which of them move the gate? The map has 8
-# channels, drawn as rows, and 12 pixels, drawn as columns. The frame marks what the gate scales: all
-# pixels of a channel, all channels of a pixel, or one value. The values of ``x`` are positive, as
-# behind a ReLU.
+# channels, drawn as rows, and 12 pixels, drawn as columns. The frame marks what the gate scales:
+# all pixels of a channel, all channels of a pixel, or one value. The values of ``x`` are positive,
+# as behind a ReLU.
 
 CHANNELS, PIXELS, ROW, COLUMN = 8, 12, 3, 4
 BLOCKS = {
@@ -300,9 +300,8 @@ def one_run(tasks, task, block, seed, epochs):
 EPOCHS, SEEDS = 8, 5
 NAMES = ["none", *PREDICTIONS]
 if QUICK:
-    for name in NAMES:
-        for task in TASKS:
-            assert 0 <= one_run(TASKS, task, name, 0, 1) <= 100
+    for name, task in zip(("none", "ECA, shuffled"), TASKS, strict=True):
+        print(f"{task}, {name}: {one_run(TASKS, task, name, 0, 1):.1f} % after one short epoch")
 
 # %%
 # The runs take an hour on two cores, so they are kept in ``results/14_relatives.json``. The command

@@ -71,7 +71,9 @@ def name_causes(op: Op, first: Look) -> tuple[Cause, ...]:
         for number, case in enumerate(cases):
             if number not in searches:
                 probes = list(_probes(op, case, first, runs))
-                searches[number] = _Search(op, probes, _wrong(first, probes))
+                # At sizes that nobody asked for, other gradients may be wrong: that is no mistake.
+                asked_for = probes if case is given or not changed else []
+                searches[number] = _Search(op, probes, _wrong(first, asked_for))
             found = searches[number].causes(describe)
             if number == 1:
                 what = "sizes" if given.kinds == first.case.kinds else "sizes and labels"

@@ -257,10 +257,13 @@ for squeeze, gate in product((global_avg_pool, global_max_pool), (sigmoid, hard_
     look_for("channel-gate", "x w b=None", "N C H W, C C, ... C", [*FLAT, *LAYOUTS],
              squeeze=(squeeze, "x -> z"), linear_layer=(dense, "z w b -> u"),
              gate=(gate, "u -> s"), scale=(channel_scale, "x s -> y"))  # fmt: skip
+SPATIAL_GATES: list[Chain] = []
 for gate in (sigmoid, hard_sigmoid, tanh, relu):
-    look_for("spatial-gate", "x w b=None", "N C H W, ..., ...", FLAT,
-             one_map=(one_map, "x w b -> u"), gate=(gate, "u -> s"),
-             scale=(scale_pixels, "x s -> y"))  # fmt: skip
+    SPATIAL_GATES.append(
+        look_for("spatial-gate", "x w b=None", "N C H W, ..., ...", FLAT,
+                 one_map=(one_map, "x w b -> u"), gate=(gate, "u -> s"),
+                 scale=(scale_pixels, "x s -> y"))
+    )  # fmt: skip
     se: dict[str, Any] = {"squeeze": (global_avg_pool, "x -> z"), **_bottleneck(relu, gate),
           "scale": (channel_scale, "x s -> v"), "addition": (plus, "x v -> y")}  # fmt: skip
     again: dict[str, Any] = {**se, "addition": (plus, "x v -> o"), "outer_relu": (relu, "o -> y")}

@@ -265,6 +265,11 @@ for code, says, rule in [
         "the padding is wrong: edge values in place of zeros",
         lambda t: t.dw(canvas=t.padded(mode="edge")),
     ),
+    (
+        "border-wrapped",
+        "the other side of {x} is taken for the padding",
+        lambda t: t.dw(canvas=t.padded(mode="wrap")) if t.padding else None,
+    ),
 ]:
     _wrong(code, says, 1)(lambda t, rule=rule: rule(t) if t.padding else None)
 

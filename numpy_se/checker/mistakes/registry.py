@@ -19,8 +19,8 @@ options and layouts to look for an operation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
@@ -216,15 +216,31 @@ class Layout:
         return np.moveaxis(a.reshape(size), 1, place)
 
 
+def thin(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Take weights of 1x1 convolutions as matrices, and rows: (O, I, 1, 1), (1, C, 1, 1)."""
+
+    def thinned(a: Any) -> Any:
+        shape = np.shape(a)
+        while len(shape) > 2 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) == 2 and shape[0] == 1 and len(args) > 1:
+            shape = shape[1:]
+        return a if shape == np.shape(a) else np.reshape(a, shape)
+
+    return (*args[:1], *map(thinned, args[1:]))
+
+
 @dataclass(frozen=True)
 class Known:
-    """An operation with its options, in one layout."""
+    """An operation with its options, in one layout; ``thin`` tells how weights are taken."""
 
     op: Op
     layout: Layout = Layout()
+    thin: bool = False
 
     def fits(self, args: tuple[Any, ...]) -> bool:
         """Tell whether it is worth while to run the operation."""
+        args = thin(args) if self.thin else args
         function = plain(self.op)[0]
         names, fewest = _parameters(function)
         if not (fewest <= len(args) <= len(names) and self.layout.fits(args)):
@@ -234,13 +250,15 @@ class Known:
 
     def output(self, args: tuple[Any, ...]) -> Array:
         """What the operation gives for their arguments. Raises where they do not fit."""
+        args = thin(args) if self.thin else args
         return self._map_out(np.asarray(self.op(*self.layout.ours(args))[0]), args)
 
     def suspects(
         self, args: tuple[Any, ...], names: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[Suspect]:
         """Give the wrong backwards, with arguments, names and gradients as theirs are."""
-        layout = self.layout
+        layout, shapes = self.layout, list(map(np.shape, args))
+        args = thin(args) if self.thin else args
 
         def theirs(code: str, predict: Any, dy: Array) -> dict[int, Array] | None:
             is_map = np.ndim(dy) == len(layout.axes)
@@ -256,7 +274,8 @@ class Known:
                 raise MistakeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
             if beyond := [k for k in wrong if not 0 <= k < len(layout.places(len(args)))]:
                 raise MistakeError(f"the mistake {code} gives a gradient of argument {beyond[0]}")
-            return layout.theirs(wrong, args)
+            found = layout.theirs(wrong, args)
+            return {k: a.reshape(shapes[k]) for k, a in found.items()} if self.thin else found
 
         own = self.names(names, len(args))
         for code, text, predict in backward_suspects(self.op, layout.ours(args), own, sizes):
@@ -264,6 +283,7 @@ class Known:
 
     def outputs(self, args: tuple[Any, ...], names: Sequence[str]) -> Iterator[Suspect]:
         """Give the wrong forward passes."""
+        args = thin(args) if self.thin else args
 
         def theirs(predict: Any) -> Array | None:
             with np.errstate(all="ignore"):
@@ -302,14 +322,18 @@ def recognise(pairs: Sequence[tuple[tuple[Any, ...], Array]]) -> list[Known]:
     There is more than one where somebody has registered mistakes of an operation of their own that
     computes what another one does. Theirs comes first.
     """
+    args = pairs[0][0]
     listed = {plain(candidate.op)[0] for candidate in KNOWN}
     others = [Known(op) for op in BACKWARD if op not in listed]  # with a mistake, and no ``known``
+
+    def fitting(candidates: Iterable[Known]) -> list[Known]:
+        return [k for k in candidates if k.fits(args) and all(_gives(k, *pair) for pair in pairs)]
+
     with np.errstate(all="ignore"):
-        return [
-            candidate
-            for candidate in (*others, *KNOWN)
-            if candidate.fits(pairs[0][0]) and all(_gives(candidate, *pair) for pair in pairs)
-        ]
+        found = fitting((*others, *KNOWN))
+        if not found and list(map(np.shape, thin(args))) != list(map(np.shape, args)):
+            found = fitting(replace(k, thin=True) for k in KNOWN)
+        return found
 
 
 def _gives(candidate: Known, args: tuple[Any, ...], y: Array) -> bool:

@@ -1,0 +1,352 @@
+"""Mistakes in the squeezes of SE's relatives, and in other stages that their chains need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from numpy_se.checker.mistakes.pieces import Result
+from numpy_se.checker.mistakes.registry import Suspect, backward_suspects, known, mistake
+from numpy_se.contract import Array
+from numpy_se.ops import (
+    avg_pool2d,
+    channel_mean_max,
+    conv2d,
+    depthwise_conv2d,
+    global_l2_pool,
+    resize_nearest,
+)
+
+EPS = (1e-5, 0.0, 1e-8, 1e-6, 1e-3, 1e-12)
+
+
+# Stages that are no operations of the package.
+
+
+def flat_pixels(k: Array) -> Result:
+    return k.reshape(len(k), -1), lambda da: da.reshape(k.shape)
+
+
+def pool_by(x: Array, a: Array) -> Result:
+    """Sum the pixels by weights (N, H*W)."""
+    rows = x.reshape(*x.shape[:2], -1)
+
+    def backward(dz: Array) -> tuple[Array, Array]:
+        dx = np.einsum("nc,np->ncp", dz, a)
+        return dx.reshape(x.shape), np.einsum("nc,ncp->np", dz, rows)
+
+    return np.einsum("ncp,np->nc", rows, a), backward
+
+
+def deviation(x: Array, *, eps: float, ddof: int = 0) -> Result:
+    """The standard deviation of each channel."""
+    centred = _centred(x)
+    count = _pixels(x) - ddof
+    d = np.sqrt((centred**2).sum(axis=(2, 3)) / count + eps)
+    return d, lambda dd: centred * _to_pixels(dd / (count * d))
+
+
+def style(m: Array, d: Array, w: Array, b: Any = None) -> Result:
+    """Mix mean and deviation of each channel, with w (C, 2), to (N, C, 1, 1)."""
+    if w.shape[1:] != (2,):
+        raise ValueError("two weights for each channel")
+    u = w[:, 0] * m + w[:, 1] * d + (0.0 if b is None else b)
+
+    def backward(du: Array) -> tuple[Array, ...]:
+        du = du[:, :, 0, 0]
+        dw = np.stack([(du * m).sum(axis=0), (du * d).sum(axis=0)], axis=1)
+        grads = du * w[:, 0], du * w[:, 1], dw
+        return grads if b is None else (*grads, du.sum(axis=0))
+
+    return u[:, :, None, None], backward
+
+
+def around(x: Array, *, extent: int) -> Result:
+    """The mean of what lies around each value: gather, and spread again."""
+    z, back_pool = avg_pool2d(x, size=2 * extent - 1, stride=extent, padding=extent - 1)
+    y, back_resize = resize_nearest(z, height=x.shape[2], width=x.shape[3])
+    return y, lambda dy: back_pool(back_resize(dy))
+
+
+def gather(x: Array, w: Array) -> Result:
+    """One depthwise convolution with stride 2, spread again; w is (C, 3, 3), or one of these."""
+    z, back_conv = depthwise_conv2d(x, w.reshape(w.shape[-3:]), stride=2, padding=1)
+    y, back_resize = resize_nearest(z, height=x.shape[2], width=x.shape[3])
+
+    def backward(dy: Array) -> tuple[Array, Array]:
+        dx, dw = back_conv(back_resize(dy))
+        return dx, dw.reshape(w.shape)
+
+    return y, backward
+
+
+def one_more(t: Array) -> Result:
+    return 1 + t, lambda ds: 1 * ds
+
+
+def root_of_c(e: Array) -> Result:
+    """Multiply by the root of the number of channels."""
+    root = np.sqrt(e.shape[1])
+    return root * e, lambda dn: root * dn
+
+
+def larger(a: Array, b: Array) -> Result:
+    """The larger one of two maps; a where they are equal."""
+    return np.maximum(a, b), lambda dy: (dy * (a >= b), dy * (a < b))
+
+
+class OneFilter:
+    """A convolution with one filter, whose kernel has any of the usual shapes."""
+
+    axes = "N 2 H W, ..., ..."
+
+    def __init__(self, padding: int) -> None:
+        self.op, self.__name__ = partial(conv2d, padding=padding), "one_filter"
+
+    def __call__(self, m: Array, w: Array, b: Any = None) -> Result:
+        y, back = self.op(m, _as_filter(w), *(() if b is None else (np.reshape(b, 1),)))
+
+        def backward(dy: Array) -> tuple[Array, ...]:
+            grads: tuple[Any, ...] = back(dy)
+            db = () if b is None else (grads[2].reshape(np.shape(b)),)
+            return grads[0], _like(grads[1], w), *db
+
+        return y, backward
+
+    def suspects(
+        self, args: tuple[Any, ...], names: Mapping[str, str], sizes: Mapping[str, int]
+    ) -> Iterator[Suspect]:
+        """Those of the convolution."""
+        m, w, *b = args  # b is left out, or there
+        ours = (m, _as_filter(w), *(np.reshape(a, 1) for a in b))
+
+        def theirs(predict: Any, dy: Array) -> dict[int, Array] | None:
+            wrong = predict(dy)
+            fits = {1: lambda a: _like(a, w), 2: lambda a: a.reshape(np.shape(b[0]))}
+            return wrong and {k: fits.get(k, np.asarray)(a) for k, a in wrong.items()}
+
+        for code, text, predict in backward_suspects(self.op, ours, names, sizes):
+            yield Suspect(code, text, partial(theirs, predict))
+
+
+def _as_filter(w: Array) -> Array:
+    """See (2, K, K), (K, K, 2) or (1, 2, K, K) as (1, 2, K, K)."""
+    if w.ndim == 3:
+        return np.asarray((w if w.shape[0] == 2 else w.transpose(2, 0, 1))[None])
+    return w
+
+
+def _like(dw: Array, w: Array) -> Array:
+    if w.ndim == 3:
+        return np.asarray(dw[0] if w.shape[0] == 2 else dw[0].transpose(1, 2, 0))
+    return dw
+
+
+SHAPES: list[tuple[Any, str]] = [
+    (flat_pixels, "N H W"), (pool_by, "N C H W, N P"), (style, "N C, N C, C 2, C"),
+    (around, "N C H W"), (gather, "N C H W, ..."), (one_more, "..."), (root_of_c, "N C"),
+    (larger, "..., ..."), (deviation, "N C H W"),
+]  # fmt: skip
+for op, shapes in SHAPES:
+    op.axes = shapes
+KEEP_NOTHING: list[Any] = [flat_pixels, around, one_more, root_of_c]
+for op in KEEP_NOTHING:
+    op.keeps_nothing = True
+
+known(channel_mean_max)
+known(deviation, eps=EPS, ddof=(0, 1))
+known(global_l2_pool, eps=EPS)
+known(pool_by)
+
+
+# Rules of the arguments, dy and the output, and the number of the gradient.
+def _to_pixels(d: Array) -> Array:
+    return d[:, :, None, None]
+
+
+def _winner(x: Array) -> Array:
+    wins = x == x.max(axis=1, keepdims=True)
+    return np.asarray(wins & (np.cumsum(wins, axis=1) == 1), float)
+
+
+def _pixels(x: Array) -> int:
+    return int(x[0, 0].size)
+
+
+def _centred(x: Array) -> Array:
+    centred: Array = x - x.mean(axis=(2, 3), keepdims=True)
+    return centred
+
+
+RULES: dict[Any, list[tuple[str, Any, str, Callable[..., Any]]]] = {
+    channel_mean_max: [
+        ("mean-path", 0, "the path of the mean is missing",
+         lambda a, d, y: d[:, 1:] * _winner(a[0])),
+        ("max-path", 0, "the path of the maximum is missing",
+         lambda a, d, y: d[:, :1] / a[0].shape[1] + 0 * a[0]),
+        ("mean-undivided", 0, "the share 1/C of the mean is missing",
+         lambda a, d, y: d[:, :1] + d[:, 1:] * _winner(a[0])),
+        ("max-shared", 0, "the gradient of the maximum goes to all channels",
+         lambda a, d, y: d[:, :1] / a[0].shape[1] + d[:, 1:] + 0 * a[0]),
+        ("max-divided", 0, "the gradient of the maximum is divided by C",
+         lambda a, d, y: (d[:, :1] + d[:, 1:] * _winner(a[0])) / a[0].shape[1]),
+        ("max-divided-shared", 0, "both are averaged over the channels",
+         lambda a, d, y: (d[:, :1] + d[:, 1:]) / a[0].shape[1] + 0 * a[0]),
+        ("exchanged", 0, "mean and maximum are exchanged in d{y}",
+         lambda a, d, y: d[:, 1:] / a[0].shape[1] + d[:, :1] * _winner(a[0])),
+    ],
+    deviation: [
+        ("mean-missing", 0, "{x} in place of {x} - mean",
+         lambda a, d, y: a[0] * _to_pixels(d / (_pixels(a[0]) * y))),
+        ("half", 0, "the 2 of the square is missing",
+         lambda a, d, y: _centred(a[0]) * _to_pixels(d / (2 * _pixels(a[0]) * y))),
+        ("root-missing", 0, "1/{y} is missing: the root",
+         lambda a, d, y: _centred(a[0]) * _to_pixels(d / _pixels(a[0]))),
+        ("variance", 0, "the rule of the variance: 2 in place of 1/{y}",
+         lambda a, d, y: _centred(a[0]) * _to_pixels(2 * d / _pixels(a[0]))),
+        ("root-twice", 0, "1/{y} is there twice",
+         lambda a, d, y: _centred(a[0]) * _to_pixels(d / (_pixels(a[0]) * y**2))),
+        ("undivided", 0, "1/(H*W) is missing", lambda a, d, y: _centred(a[0]) * _to_pixels(d / y)),
+        ("sign-only", 0, "only the sign of {x} - mean counts",
+         lambda a, d, y: np.sign(_centred(a[0])) * _to_pixels(d / _pixels(a[0]))),
+    ],
+    global_l2_pool: [
+        ("half", 0, "the 2 of the square is missing",
+         lambda a, d, y: a[0] * _to_pixels(d / (2 * y))),
+        ("root-missing", 0, "1/{y} is missing: the root", lambda a, d, y: a[0] * _to_pixels(d)),
+        ("square", 0, "the rule of the sum of squares: 2 in place of 1/{y}",
+         lambda a, d, y: 2 * a[0] * _to_pixels(d)),
+        ("root-twice", 0, "1/{y} is there twice", lambda a, d, y: a[0] * _to_pixels(d / y**2)),
+        ("averaged", 0, "1/(H*W) is there: the rule of a mean",
+         lambda a, d, y: a[0] * _to_pixels(d / y) / _pixels(a[0])),
+        ("sign-only", 0, "only the sign of {x} counts",
+         lambda a, d, y: np.sign(a[0]) * _to_pixels(d)),
+    ],
+    pool_by: [
+        ("mean", 0, "the rule of the mean: 1/(H*W) in place of {a}",
+         lambda a, d, y: _to_pixels(d) / a[1].shape[1] + 0 * a[0]),
+        ("a-missing", 0, "{a} is missing in d{x}", lambda a, d, y: _to_pixels(d) + 0 * a[0]),
+        ("x-missing", 1, "{x} is missing in d{a}",
+         lambda a, d, y: d.sum(axis=1, keepdims=True) + 0 * a[1]),
+        ("averaged", 1, "d{a} is the mean over the channels, not the sum",
+         lambda a, d, y: pool_by(*a)[1](d)[1] / a[0].shape[1]),
+        ("z-for-x", 1, "{y} in place of {x} in d{a}",
+         lambda a, d, y: (d * y).sum(axis=1, keepdims=True) + 0 * a[1]),
+    ],
+    style: [
+        ("exchanged", 2, "mean and deviation are exchanged in d{w}",
+         lambda a, d, y: style(*a)[1](d)[2][:, ::-1]),
+        ("w-exchanged", 0, "the weight of the deviation in d{m}",
+         lambda a, d, y: d[:, :, 0, 0] * a[2][:, 1]),
+        ("w-exchanged", 1, "the weight of the mean in d{d}",
+         lambda a, d, y: d[:, :, 0, 0] * a[2][:, 0]),
+        ("averaged", 2, "d{w} is the mean over the batch, not the sum",
+         lambda a, d, y: style(*a)[1](d)[2] / len(a[0])),
+        ("first", 2, "only sample 0 counts in d{w}",
+         lambda a, d, y: style(a[0][:1], a[1][:1], a[2])[1](d[:1])[2]),
+    ],
+    around: [
+        ("cells", 0, "each pixel has a share in the gate of its own cell alone: windows overlap",
+         lambda a, d, y, extent: _own_cells(a[0], d, extent)),
+        ("one-copy", 0, "only one copy of each gate counts, not the sum over all of them",
+         lambda a, d, y, extent: avg_pool2d(
+             a[0], size=2 * extent - 1, stride=extent, padding=extent - 1
+         )[1](d[:, :, ::extent, ::extent].copy())),
+        ("overwritten", 0, "written with = where += is needed: windows overlap",
+         lambda a, d, y, extent: _overwritten(a[0], d, extent)),
+        ("border", 0, "windows at the border are divided by their whole size, not by their pixels",
+         lambda a, d, y, extent: _whole_windows(a[0], d, extent)),
+        ("undivided", 0, "the share of a pixel in its windows is missing",
+         lambda a, d, y, extent: _whole_windows(a[0], d, extent) * (2 * extent - 1) ** 2),
+        ("not-spread", 0, "the gradient of a gate reaches its own pixel alone, divided by the "
+         "window: it is not gathered over the copies",
+         lambda a, d, y, extent: d / (2 * extent - 1) ** 2),
+        ("as-it-is", 0, "the gradient is handed on as it is", lambda a, d, y, extent: 1 * d),
+    ],
+    gather: [
+        ("flipped", 0, "the kernels are not turned in d{x}",
+         lambda a, d, y: gather(a[0], a[1][..., ::-1, ::-1])[1](d)[0]),
+        ("dw-flipped", 1, "d{w} is turned: the rule of a convolution",
+         lambda a, d, y: gather(*a)[1](d)[1][..., ::-1, ::-1]),
+        ("averaged", 1, "d{w} is the mean over the batch, not the sum",
+         lambda a, d, y: gather(*a)[1](d)[1] / len(a[0])),
+        ("dw-shifted", 1, "d{w} reads the padded map one pixel off",
+         lambda a, d, y: _shifted(a[0], a[1], d)),
+    ],
+    larger: [
+        ("both", (0, 1), "the smaller one has a gradient, too",
+         lambda a, d, y: (1 * d, 1 * d)),
+        ("shared", (0, 1), "both have half of the gradient", lambda a, d, y: (d / 2, d / 2)),
+        ("exchanged", (0, 1), "the masks are exchanged",
+         lambda a, d, y: (d * (a[0] < a[1]), d * (a[0] >= a[1]))),
+    ],
+}  # fmt: skip
+
+
+def _cells(d: Array, extent: int) -> tuple[Array, Array]:
+    """Sum d over the copies of each gathered value; give it with the number of its pixels."""
+    of_one = np.zeros((*d.shape[:2], -(-d.shape[2] // extent), -(-d.shape[3] // extent)))
+    _, back = resize_nearest(of_one, height=d.shape[2], width=d.shape[3])
+    return back(d), back(np.ones_like(d))
+
+
+def _own_cells(x: Array, d: Array, extent: int) -> Array:
+    sums, counts = _cells(d, extent)
+    spread_again: Array = resize_nearest(sums / counts, height=x.shape[2], width=x.shape[3])[0]
+    return spread_again
+
+
+def _whole_windows(x: Array, d: Array, extent: int) -> Array:
+    """Divide by all places of a window, also by those beside the map."""
+    size = {"size": 2 * extent - 1, "stride": extent, "padding": extent - 1}
+    z, back_pool = avg_pool2d(x, **size)
+    inside = avg_pool2d(np.pad(np.ones_like(x), _sides(extent)), size=2 * extent - 1, stride=extent)
+    sums, _ = _cells(d, extent)
+    return back_pool(sums * inside[0][:, :, : z.shape[2], : z.shape[3]])
+
+
+def _sides(extent: int) -> Any:
+    return (0, 0), (0, 0), (extent - 1, extent - 1), (extent - 1, extent - 1)
+
+
+def _overwritten(x: Array, d: Array, extent: int) -> Array:
+    """Let each window write over those before it."""
+    sums, _ = _cells(d, extent)
+    dx = np.zeros_like(x)
+    for p, q in np.ndindex(sums.shape[2:]):
+        rows, columns = (
+            slice(max(0, k * extent - extent + 1), k * extent + extent) for k in (p, q)
+        )
+        there = dx[:, :, rows, columns]
+        there[...] = sums[:, :, p : p + 1, q : q + 1] / there[0, 0].size
+    return dx
+
+
+def _shifted(x: Array, w: Array, d: Array) -> Array:
+    """Take dw from a map that lies one pixel off."""
+    oh, ow = ((side + 1) // 2 for side in x.shape[2:])
+    dz = resize_nearest(np.zeros((*x.shape[:2], oh, ow)), height=x.shape[2], width=x.shape[3])[1](d)
+    canvas = np.pad(x, ((0, 0), (0, 0), (0, 3), (0, 3)))  # without the first row and column
+    dw = np.empty((x.shape[1], 3, 3))
+    for i, j in np.ndindex(3, 3):
+        dw[:, i, j] = (dz * canvas[:, :, i : i + 2 * oh : 2, j : j + 2 * ow : 2]).sum(
+            axis=(0, 2, 3)
+        )
+    return dw.reshape(w.shape)
+
+
+for op, rules in RULES.items():
+    for code, place, says, rule in rules:
+
+        @mistake(f"{op.__name__.replace('_', '-')}.{code}", of=op, says=says)
+        def wrong(
+            args: Any, dy: Array, op: Any = op, place: Any = place, rule: Any = rule, **options: Any
+        ) -> dict[int, Array]:
+            more = options if op is around else {}
+            found = rule(args, dy, op(*args, **options)[0], **more)
+            if isinstance(place, int):
+                return {place: np.asarray(found)}
+            return dict(zip(place, found, strict=True))
