@@ -179,6 +179,22 @@ def test_channels_that_lie_last_are_told_how_to_go_first() -> None:
         se.conv2d(x, w[:, :2])
 
 
+@pytest.mark.parametrize("op", dict.fromkeys(case.op for case in CASES), ids=lambda op: op.__name__)
+def test_arrays_go_by_place_or_name_and_options_by_name(op: Any) -> None:
+    arrays = op.signature.split("->")[0].count(",") + 1
+    parameters = list(inspect.signature(op).parameters.values())
+    assert {p.kind for p in parameters[:arrays]} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    assert {p.kind for p in parameters[arrays:]} <= {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_a_window_of_one_pixel_changes_nothing() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    for op in (se.max_pool2d, se.avg_pool2d):
+        y, backward = op(x, size=1)
+        np.testing.assert_array_equal(y, x)
+        np.testing.assert_array_equal(backward(x), x)
+
+
 def test_counts_are_checked() -> None:
     x, w = np.ones((2, 3, 4, 5)), np.ones((2, 3, 2, 2))
     with pytest.raises(ValueError, match="conv2d: stride is 0; it wants at least 1"):
@@ -189,6 +205,22 @@ def test_counts_are_checked() -> None:
         se.conv2d(x, np.ones((2, 3, 2, 7)))
     with pytest.raises(ValueError, match="max_pool2d: stride is 0; it wants at least 1"):
         se.max_pool2d(x, stride=0)
+    for op, name, value in (
+        (se.max_pool2d, "size", 0),
+        (se.avg_pool2d, "size", 0),
+        (se.avg_pool2d, "stride", 0),
+        (se.avg_pool2d, "padding", -1),
+        (se.resize_nearest, "height", 0),
+        (se.resize_nearest, "width", 0),
+    ):
+        sides = {"height": 2, "width": 2} if op is se.resize_nearest else {}
+        with pytest.raises(ValueError, match=f"{op.__name__}: {name} is {value}; it wants at le"):
+            op(x, **sides | {name: value})
+    with pytest.raises(ValueError, match="conv2d: padding is -1; it wants at least 0"):
+        se.conv2d(x, w, padding=-1)
+    for name, value in (("stride", 0), ("padding", -1)):
+        with pytest.raises(ValueError, match=f"depthwise_conv2d: {name} is {value}; it wants"):
+            se.depthwise_conv2d(x, w[0], **{name: value})
     with pytest.raises(ValueError, match="max_pool2d: size is 5; it wants at most 4"):
         se.max_pool2d(x, size=5)
     with pytest.raises(ValueError, match="N\\*H\\*W of at least 2"):

@@ -309,6 +309,7 @@ class Bias(Layer):
         ),
         (Bias(lambda b: {"b": b.astype(np.float32)}), "gradient of b is float32; it wants float64"),
         (Bias(lambda b: {"b": 3}), "own: the gradient of b is an int; it wants a NumPy array"),
+        (Bias(lambda b: b), "own: backward gives a tuple of 2; it wants dx, and a dict of gradie"),
         (Bias(dx=lambda dy: dy[0]), r"own: the gradient of x has shape \(3,\); it wants \(2, 3\)"),
         (Bias(dx=lambda dy: (dy,)), "own: the gradient of x is a tuple; it wants a NumPy array"),
     ],

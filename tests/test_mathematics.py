@@ -305,7 +305,7 @@ def test_reduced_width_by_three_conventions(
         with pytest.raises(ValueError, match="8 channels at ratio 16 leave no hidden unit; choose"):
             se.reduced_width(channels, 16)
     else:
-        assert se.reduced_width(channels, 16) == paper
+        assert se.reduced_width(channels) == paper  # 16 by default
     assert se.reduced_width(channels, 16, "timm") == timm
     assert se.reduced_width(channels, 16, "efficientnet") == efficientnet
 

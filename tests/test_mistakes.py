@@ -54,15 +54,14 @@ BLOCKS = [
 # A factor s or s (1 - s) may be counted to either stage, and the largest entry of x is z.
 EXPLAINED = r" \(\w+ is what the .* gives\)$"  # names of values inside
 EQUAL = [
-    {
-        "in the gate: the derivative of the sigmoid is applied twice",
-        "in the scale: a factor s (1 - s) too much: the derivative of the sigmoid",
-    },
     {"in the scale: y in place of x", "the squeeze path has a factor s too much"},
-    {
-        "in the gate: the derivative of the sigmoid is applied twice",
-        "in the scale: a factor t (1 - t) too much: the derivative of the sigmoid",
-    },
+    *(
+        {
+            "in the gate: the derivative of the sigmoid is applied twice",
+            f"in the scale: a factor {s} (1 - {s}) too much: the derivative of the sigmoid",
+        }
+        for s in ("s", "t", "sc")
+    ),
     {"in the gate: s in place of the mask", "in the scale: y in place of x"},
     {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
     {"the maximum path has a factor x too much", "in the maximum: zm in place of the mask"},
@@ -100,7 +99,11 @@ ARRAYS = {
     **{"group_norm": "N C H W, C, C", "cross_entropy": "N K, N K", "nll": "N K, N K"},
     **{"one_map": "N C H W, C, U", "spatial-gate": "N C H W, C, U", "glu-halves": "N G"},
     **{"dense-cross-entropy": "N I, I O, O, N O", "dense": "N T I, I O, O"},
-    **{"scse": "N C H W, R C, C R, C", "gct": "N C H W, C, C, C", "gather": "N C H W, C 3 3"},
+    **dict.fromkeys(("scse", "scse-larger", "scse-serial"), "N C H W, R C, C R, C, R, C, U"),
+    **{"cbam-spatial": "N C H W, 1 2 Q Q, U", "cbam": "N C H W, C R, R C, 1 2 Q Q, U"},
+    **{"style-gate": "N C H W, C 2, C", "srm": "N C H W, C 2, C, C", "gct": "N C H W, C, C, C"},
+    **{"global-context-unbiased": "N C H W, C, C R, R C, R, R", "gather": "N C H W, C 3 3"},
+    **{"one-layer-context": "N C H W, C, C C"},
     **{"gather-excite-convolution": "N C H W, C 3 3", "simple-context": "N C H W, C, C R, R C"},
     **{"global-context": "N C H W, C, C R, R C, R, R, R, C", "attention-pool-map": "N C H W, C"},
     **{"cosine_similarity": "N C, N C", "attention-pool": "N T D, D U", "gate": "N I, I I, I"},

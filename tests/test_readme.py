@@ -10,14 +10,14 @@ import pytest
 from digits_on_disk import contents, register, write
 
 import numpy_se as se
-from numpy_se import costs, figures, gates, nets
+from numpy_se import costs, figures, gates, nets, relatives
 from numpy_se.train.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-MODULES = (se, costs, figures, gates, nets)
-BLOCK, NET, TRAINED, RESNET, OWN, CHECK, ECA = re.findall(
+MODULES = (se, costs, figures, gates, nets, relatives)
+BLOCK, NET, TRAINED, RESNET, GATED, OWN, CHECK, ECA = re.findall(
     r"```python\n(.*?)```", README, flags=re.DOTALL
 )
 TORCH, PROPERTY, CLASS = re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)
@@ -45,6 +45,12 @@ def run(code: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(code, names)
     return names
+
+
+def test_a_block_is_its_gates(capsys: pytest.CaptureFixture[str]) -> None:
+    net = run(GATED)["net"]
+    assert capsys.readouterr().out == "ok\n"
+    assert "eca" in net.layers
 
 
 def test_the_block_on_one_screen_is_the_block_of_the_package() -> None:

@@ -142,7 +142,7 @@ FORMULAS = [  # name, formula, gradient
     ("one_map", "u = sum of w x over C, + b", "dx = w du, dw = sum of x du, db = sum of du"),
     ("channel_mean_max", "y = mean and maximum of x over C",
      "dx = dy of the mean / C, + dy of the maximum at the first maximum"),
-    ("channel_correlate", "u = w over neighbours of z", "dz = w, turned, over du; dw: sums of du z"),
+    ("channel_correlate", "u = w over neighbours of z", "dz = w, turned, over du; dw = sums"),
     ("channel_normalise", "y = e / sigma, sigma² = mean of e² over C",
      "de = (dy - y mean(dy y)) / sigma"),
     ("conv2d", "y = sum of w x over C, KH, KW, + b",

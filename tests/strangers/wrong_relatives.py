@@ -14,7 +14,12 @@ def softmax(z, axis=-1):
     return e / e.sum(axis=axis, keepdims=True)
 
 
-@wrong("N C H W, R C, C R", mistake="The squeeze path is missing in dx.", grads="dx")
+@wrong(
+    "N C H W, R C, C R",
+    mistake="The squeeze path is missing in dx.",
+    grads="dx",
+    says="se.squeeze-path",
+)
 def cse_without_squeeze_path(x, w1, w2):
     z = x.mean(axis=(2, 3))
     u = z @ w1.T
@@ -38,6 +43,7 @@ def cse_without_squeeze_path(x, w1, w2):
     "N H W C, C R, R C",
     mistake="The gradient of the global mean is not divided by H*W.",
     grads="dx",
+    says="se.squeeze-path.factor",
 )
 def cse_mean_not_divided(x, w1, w2):
     z = np.einsum("bhwc->bc", x) / (x.shape[1] * x.shape[2])
@@ -62,6 +68,7 @@ def cse_mean_not_divided(x, w1, w2):
     "N C H W, R C, R, C R, C",
     mistake="The ReLU mask between the two layers is forgotten.",
     grads="dx dw1 db1",
+    says="se.relu:relu.mask-missing",
 )
 def cse_relu_mask_forgotten(x, w1, b1, w2, b2):
     N, C, H, W = x.shape
@@ -89,6 +96,7 @@ def cse_relu_mask_forgotten(x, w1, b1, w2, b2):
     "N C H W, C R, R C",
     mistake="The ReLU mask is taken from the incoming gradient instead of the pre-activation.",
     grads="dx dw1",
+    says="se.relu:relu.mask-by-dy",
 )
 def cse_relu_mask_of_gradient(x, w1, w2):
     hw = x.shape[2] * x.shape[3]
@@ -116,6 +124,7 @@ def cse_relu_mask_of_gradient(x, w1, w2):
     "N H W C, C R, R, R C, C",
     mistake="The derivative of the sigmoid is missing.",
     grads="dx dw1 db1 dw2 db2",
+    says="se.gate:sigmoid.missing",
 )
 def cse_sigmoid_derivative_missing(x, w1, b1, w2, b2):
     z = x.mean((1, 2))
@@ -141,6 +150,7 @@ def cse_sigmoid_derivative_missing(x, w1, b1, w2, b2):
     "N C H W, R C, R, C R, C",
     mistake="The bias gradients are averaged over the batch instead of summed.",
     grads="db1 db2",
+    says="any.factor-too-small",
 )
 def cse_bias_gradients_averaged(x, w1, b1, w2, b2):
     _B, _C, H, W = x.shape
@@ -174,6 +184,7 @@ def cse_bias_gradients_averaged(x, w1, b1, w2, b2):
         "The weights of the second layer are not transposed when the gradient goes back through it."
     ),
     grads="dx dw1",
+    says="se.second-linear-layer:linear.w-transposed",
 )
 def cse_square_w2_not_transposed(x, w1, w2):
     area = x[0, 0].size
@@ -194,7 +205,12 @@ def cse_square_w2_not_transposed(x, w1, w2):
     return y, backward
 
 
-@wrong("N C H W, C", mistake="The path through the spatial gate is missing in dx.", grads="dx")
+@wrong(
+    "N C H W, C",
+    mistake="The path through the spatial gate is missing in dx.",
+    grads="dx",
+    says="spatial-gate.one-map-path",
+)
 def sse_gate_path_missing(x, w):
     q = np.einsum("nchw,c->nhw", x, w)
     s = sigmoid(q)
@@ -216,6 +232,7 @@ def sse_gate_path_missing(x, w):
         "The derivative of the sigmoid is evaluated on the pre-activation instead of on the output."
     ),
     grads="dx dweight dbias",
+    says="spatial-gate.gate:sigmoid.x-for-y",
 )
 def sse_derivative_of_preactivation(x, weight, bias):
     q = (x * weight).sum(1, keepdims=True) + bias
@@ -237,6 +254,7 @@ def sse_derivative_of_preactivation(x, weight, bias):
     "N H W C, C, 1",
     mistake="The sum over channels is forgotten when the gate's gradient goes back into x and w.",
     grads="dx dw",
+    says="spatial-gate.channel-sum",
 )
 def sse_channel_sum_forgotten(x, w, b):
     s = sigmoid(x @ w + b[0])[..., None]
@@ -256,6 +274,7 @@ def sse_channel_sum_forgotten(x, w, b):
     "N C H W, R C, C R, C",
     mistake="The direct part of dx counts the channel gate twice and never the spatial gate.",
     grads="dx",
+    says="scse.gates-exchanged",
 )
 def scse_channel_gate_twice(x, w1, w2, ws):
     N, C, H, W = x.shape
@@ -290,6 +309,7 @@ def scse_channel_gate_twice(x, w1, w2, ws):
     "N C H W, R C, C R, 1 C 1 1",
     mistake="The elementwise maximum sends the whole gradient into both branches.",
     grads="dx dw1 dw2 dws",
+    says="scse-larger.larger:larger.both",
 )
 def scse_max_feeds_both_branches(x, w1, w2, ws):
     hw = x.shape[2] * x.shape[3]
@@ -318,6 +338,7 @@ def scse_max_feeds_both_branches(x, w1, w2, ws):
     "N H W C, C R, R C, C",
     mistake="The masks of the elementwise maximum are exchanged between the two branches.",
     grads="dx dw1 dw2 dv",
+    says="scse-larger.larger:larger.exchanged",
 )
 def scse_max_masks_exchanged(x, w1, w2, v):
     z = x.mean((1, 2))
@@ -348,6 +369,7 @@ def scse_max_masks_exchanged(x, w1, w2, v):
         "gradient uses x instead of the channel-gated map."
     ),
     grads="dws",
+    says="scse-serial.x-for-v",
 )
 def scse_serial_wrong_input(x, w1, b1, w2, b2, ws):
     P = x.shape[2] * x.shape[3]
@@ -379,6 +401,7 @@ def scse_serial_wrong_input(x, w1, b1, w2, b2, ws):
         "over channels."
     ),
     grads="dx",
+    says="eca.mix:correlate.flip",
 )
 def eca_kernel_not_flipped(x, k):
     _N, C, H, W = x.shape
@@ -401,7 +424,12 @@ def eca_kernel_not_flipped(x, k):
     return y, backward
 
 
-@wrong("N C H W, 5", mistake="The gradient of the kernel comes out in reversed order.", grads="dk")
+@wrong(
+    "N C H W, 5",
+    mistake="The gradient of the kernel comes out in reversed order.",
+    grads="dk",
+    says="any.flipped",
+)
 def eca_kernel_gradient_reversed(x, k):
     N, C, H, W = x.shape
     zp = np.zeros((N, C + 4))
@@ -430,6 +458,7 @@ def eca_kernel_gradient_reversed(x, k):
     "N H W C, 3",
     mistake="The forward pads with zeros but the backward wraps around with np.roll.",
     grads="dx dk",
+    says="eca.mix:correlate.dw-circular eca.mix:correlate.dz-circular",
 )
 def eca_backward_wraps_around(x, k):
     _n, h, w, _c = x.shape
@@ -457,6 +486,7 @@ def eca_backward_wraps_around(x, k):
         "from around the ring."
     ),
     grads="dx",
+    says="eca-circular.mix:correlate-in-a-ring.dz-zeros",
 )
 def eca_circular_border_dropped(x, k):
     _N, C, H, W = x.shape
@@ -484,6 +514,7 @@ def eca_circular_border_dropped(x, k):
         "In the circular version the gradient is rolled in the same direction as in the forward."
     ),
     grads="dx",
+    says="eca-circular.mix:correlate-in-a-ring.flip",
 )
 def eca_circular_rolled_same_way(x, k):
     m = np.mean(x, axis=(2, 3), keepdims=True)
@@ -507,7 +538,10 @@ def eca_circular_rolled_same_way(x, k):
 
 
 @wrong(
-    "N C H W, 3", mistake="The gradient of the mean is divided by C*H*W instead of H*W.", grads="dx"
+    "N C H W, 3",
+    mistake="The gradient of the mean is divided by C*H*W instead of H*W.",
+    grads="dx",
+    says="eca.squeeze-path.factor",
 )
 def eca_mean_divided_by_chw(x, w):
     _N, C, _H, _W = x.shape
@@ -535,6 +569,7 @@ def eca_mean_divided_by_chw(x, w):
         "The kernel gradient is computed from the gradient after the sigmoid instead of before it."
     ),
     grads="dk",
+    says="eca.gate:sigmoid.missing",
 )
 def eca_kernel_gradient_after_sigmoid(x, k):
     from numpy.lib.stride_tricks import sliding_window_view as swv
@@ -559,6 +594,7 @@ def eca_kernel_gradient_after_sigmoid(x, k):
     "N C H W, R C, C R",
     mistake="Only the mean half of the shared bottleneck is counted in dw1.",
     grads="dw1",
+    says="cbam-channel.first-layer-of-the-maximum-path",
 )
 def cbam_channel_dw1_mean_half(x, w1, w2):
     _N, _C, H, W = x.shape
@@ -593,6 +629,7 @@ def cbam_channel_dw1_mean_half(x, w1, w2):
     "N C H W, C R, R C",
     mistake="Only the max half of the hidden layer is counted in dw2.",
     grads="dw2",
+    says="cbam-channel.second-layer-of-the-average-path",
 )
 def cbam_channel_dw2_max_half(x, w1, w2):
     N, C, H, W = x.shape
@@ -627,6 +664,7 @@ def cbam_channel_dw2_max_half(x, w1, w2):
         "The gradient of the max pooling is spread over all pixels instead of going to the argmax."
     ),
     grads="dx",
+    says="cbam-channel-biases.maximum:global-max-pool.average",
 )
 def cbam_channel_max_spread(x, w1, b1, w2, b2):
     _N, _C, H, W = x.shape
@@ -660,6 +698,7 @@ def cbam_channel_max_spread(x, w1, b1, w2, b2):
     "N C H W, R C, C R",
     mistake="The ReLU mask of the mean branch is used for the max branch too.",
     grads="dx dw1",
+    says="cbam-channel.relu-of-the-maximum.ha-for-hm",
 )
 def cbam_channel_mask_of_mean_branch(x, w1, w2):
     _n, _c, h, w = x.shape
@@ -687,6 +726,7 @@ def cbam_channel_mask_of_mean_branch(x, w1, w2):
     "N H W C, C R, R, R C, C",
     mistake="The shared output bias is used by both branches but its gradient is counted once.",
     grads="db2",
+    says="any.factor-too-small",
 )
 def cbam_channel_shared_bias_once(x, w1, b1, w2, b2):
     _n, h, w, _c = x.shape
@@ -714,6 +754,7 @@ def cbam_channel_shared_bias_once(x, w1, b1, w2, b2):
     "N C H W, 1 2 3 3",
     mistake="The spatial kernel is not rotated by 180 degrees on the way back.",
     grads="dx",
+    says="cbam-spatial.convolution:conv2d.not-turned",
 )
 def cbam_spatial_kernel_not_rotated(x, w):
     _N, C, H, W = x.shape
@@ -746,6 +787,7 @@ def cbam_spatial_kernel_not_rotated(x, w):
     "N C H W, 2 3 3, 1",
     mistake="The gradients of the mean map and of the max map are exchanged.",
     grads="dx",
+    says="cbam-spatial.squeeze:channel-mean-max.exchanged",
 )
 def cbam_spatial_maps_exchanged(x, k, b):
     N, C, H, W = x.shape
@@ -776,6 +818,7 @@ def cbam_spatial_maps_exchanged(x, k, b):
     "N H W C, 3 3 2",
     mistake="The mean over channels is not divided by C on the way back.",
     grads="dx",
+    says="cbam-spatial.squeeze:channel-mean-max.mean-undivided",
 )
 def cbam_spatial_mean_not_divided(x, k):
     n, h, w, _c = x.shape
@@ -808,6 +851,7 @@ def cbam_spatial_mean_not_divided(x, k):
     "N C H W, 1 2 3 3",
     mistake="The kernel gradient treats the padding border as if the map were wrapped around.",
     grads="dw",
+    says="cbam-spatial.convolution:conv2d.border-wrapped",
 )
 def cbam_spatial_kernel_gradient_wrapped(x, w):
     N, C, H, W = x.shape
@@ -846,6 +890,7 @@ def cbam_spatial_kernel_gradient_wrapped(x, w):
         "channel-refined map."
     ),
     grads="dx dw1 dw2 dk",
+    says="cbam.x-for-v",
 )
 def cbam_spatial_gate_from_original_x(x, w1, w2, k):
     _N, C, H, W = x.shape
@@ -891,6 +936,7 @@ def cbam_spatial_gate_from_original_x(x, w1, w2, k):
         "the spatial map."
     ),
     grads="dx dfc1 dfc2",
+    says="cbam.pixel-squeeze-path",
 )
 def cbam_spatial_gate_constant_for_channel_part(x, fc1, fc2, conv_w, conv_b):
     _B, _C, H, W = x.shape
@@ -927,6 +973,7 @@ def cbam_spatial_gate_constant_for_channel_part(x, fc1, fc2, conv_w, conv_b):
     "N C H W",
     mistake="The direct path dy * gate is missing, only the gather path is returned.",
     grads="dx",
+    says="gather-excite-mean.scale-path",
 )
 def ge_global_direct_path_missing(x):
     _N, _C, H, W = x.shape
@@ -940,7 +987,12 @@ def ge_global_direct_path_missing(x):
     return y, backward
 
 
-@wrong("N H W C", mistake="The derivative of the sigmoid is applied twice.", grads="dx")
+@wrong(
+    "N H W C",
+    mistake="The derivative of the sigmoid is applied twice.",
+    grads="dx",
+    says="gather-excite-mean.gate:sigmoid.derivative-twice",
+)
 def ge_global_sigmoid_derivative_twice(x):
     def dsigmoid(out):
         return out * (1 - out)
@@ -964,6 +1016,7 @@ def ge_global_sigmoid_derivative_twice(x):
         " pixels were counted."
     ),
     grads="dx",
+    says="gather-excite.around:around.border",
 )
 def ge_extent2_border_divided_by_nine(x):
     N, C, H, W = x.shape
@@ -999,6 +1052,7 @@ def ge_extent2_border_divided_by_nine(x):
         "summing the block."
     ),
     grads="dx",
+    says="gather-excite.around:around.one-copy",
 )
 def ge_extent2_upsampling_picks_one(x):
     N, C, H, W = x.shape
@@ -1032,6 +1086,7 @@ def ge_extent2_upsampling_picks_one(x):
         "Where pooling windows overlap the last window overwrites the others (= instead of +=)."
     ),
     grads="dx",
+    says="gather-excite.around:around.overwritten",
 )
 def ge_extent2_overlap_overwritten(x):
     _N, H, W, _C = x.shape
@@ -1071,6 +1126,7 @@ def ge_extent2_overlap_overwritten(x):
         "accounts for it."
     ),
     grads="dx",
+    says="gather-excite-convolution.gather:gather.flipped",
 )
 def ge_depthwise_kernel_flipped(x, k):
     N, C, H, W = x.shape
@@ -1102,6 +1158,7 @@ def ge_depthwise_kernel_flipped(x, k):
     "N C H W, C 3 3",
     mistake="The kernel gradient reads the padded image one pixel off.",
     grads="dk",
+    says="gather-excite-convolution.gather:gather.dw-shifted",
 )
 def ge_depthwise_kernel_gradient_shifted(x, k):
     _N, _C, H, W = x.shape
@@ -1134,7 +1191,10 @@ def ge_depthwise_kernel_gradient_shifted(x, k):
 
 
 @wrong(
-    "N C H W, C C", mistake="The gradient of the square weight matrix is transposed.", grads="dw"
+    "N C H W, C C",
+    mistake="The gradient of the square weight matrix is transposed.",
+    grads="dw",
+    says="any.transposed",
 )
 def ese_weight_gradient_transposed(x, w):
     H, W = x.shape[-2:]
@@ -1153,7 +1213,10 @@ def ese_weight_gradient_transposed(x, w):
 
 
 @wrong(
-    "N C H W, C C, C", mistake="The slope 1/6 of the hard sigmoid is forgotten.", grads="dx dw db"
+    "N C H W, C C, C",
+    mistake="The slope 1/6 of the hard sigmoid is forgotten.",
+    grads="dx dw db",
+    says="channel-gate.gate:hard-sigmoid.slope-missing",
 )
 def ese_hard_sigmoid_slope_forgotten(x, w, b):
     z = x.mean(axis=(2, 3), keepdims=True)
@@ -1201,6 +1264,7 @@ def ese_clipped_ends_not_masked(x, w, b):
     "N C H W, C C 1 1, C",
     mistake="The smooth sigmoid's derivative s*(1-s) is used for the hard sigmoid.",
     grads="dx dweight dbias",
+    says="channel-gate.gate:hard-sigmoid.sigmoid",
 )
 def ese_soft_derivative_for_hard_sigmoid(x, weight, bias):
     fc = weight[:, :, 0, 0]
@@ -1225,6 +1289,7 @@ def ese_soft_derivative_for_hard_sigmoid(x, weight, bias):
     "N C H W, C 2, C, C",
     mistake="The batch norm statistics are taken as constant.",
     grads="dx dcfc",
+    says="srm.norm:batch-norm.statistics-as-constants",
 )
 def srm_batch_statistics_constant(x, cfc, gamma, beta):
     M = x.shape[2] * x.shape[3]
@@ -1252,6 +1317,7 @@ def srm_batch_statistics_constant(x, cfc, gamma, beta):
     "N C H W, C 2, C, C",
     mistake="The gradients of gamma and beta are returned in the wrong order.",
     grads="dgamma dbeta",
+    says="any.wrong-order",
 )
 def srm_gamma_beta_exchanged(x, cfc, gamma, beta):
     N, C, H, W = x.shape
@@ -1282,7 +1348,12 @@ def srm_gamma_beta_exchanged(x, cfc, gamma, beta):
     return y, backward
 
 
-@wrong("N C H W, C 2, C", mistake="The standard deviation is taken as constant in dx.", grads="dx")
+@wrong(
+    "N C H W, C 2, C",
+    mistake="The standard deviation is taken as constant in dx.",
+    grads="dx",
+    says="style-gate.deviation-path",
+)
 def srm_std_constant(x, w, b):
     _n, _c, h, wd = x.shape
     mu = x.mean((2, 3))
@@ -1305,6 +1376,7 @@ def srm_std_constant(x, w, b):
     "N H W C, C 2",
     mistake="The gradient of the standard deviation uses x instead of x minus its mean.",
     grads="dx",
+    says="style-gate.deviation:deviation.mean-missing",
 )
 def srm_std_not_centred(x, cfc):
     n, h, w, c = x.shape
@@ -1334,6 +1406,7 @@ def srm_std_not_centred(x, cfc):
         "1/(2*std) is missing."
     ),
     grads="dx",
+    says="srm.deviation:deviation.variance",
 )
 def srm_variance_instead_of_std(x, cfc, gamma, beta):
     _N, C, H, W = x.shape
@@ -1367,6 +1440,7 @@ def srm_variance_instead_of_std(x, cfc, gamma, beta):
     "N C H W, C, C, C",
     mistake="The normalisation over channels is taken as constant.",
     grads="dx dalpha",
+    says="gct.normalisation:rms-norm.sigma-constant",
 )
 def gct_normalisation_constant(x, alpha, gamma, beta):
     eps = 1e-5
@@ -1393,6 +1467,7 @@ def gct_normalisation_constant(x, alpha, gamma, beta):
     "N C H W, 1 C 1 1, 1 C 1 1, 1 C 1 1",
     mistake="The derivative of tanh is missing.",
     grads="dx dalpha dgamma dbeta",
+    says="gct.tanh:tanh.missing",
 )
 def gct_tanh_derivative_missing(x, alpha, gamma, beta):
     emb = np.sqrt(np.sum(x**2, axis=(2, 3), keepdims=True) + 1e-5)
@@ -1419,6 +1494,7 @@ def gct_tanh_derivative_missing(x, alpha, gamma, beta):
     "N C H W, C, C, C",
     mistake="The derivative of the L2 norm is x instead of x divided by the norm.",
     grads="dx",
+    says="gct.length:global-l2-pool.root-missing",
 )
 def gct_l2_norm_not_divided(x, alpha, gamma, beta):
     N, C, _H, _W = x.shape
@@ -1447,6 +1523,7 @@ def gct_l2_norm_not_divided(x, alpha, gamma, beta):
     "N H W C, C, C, C",
     mistake="The factor alpha is forgotten on the way from the embedding back to x.",
     grads="dx",
+    says="gct.embedding:multiply.b-missing",
 )
 def gct_alpha_forgotten_in_dx(x, alpha, gamma, beta):
     s = np.sqrt(np.square(x).sum((1, 2), keepdims=True) + 1e-5)
@@ -1478,6 +1555,7 @@ def gct_alpha_forgotten_in_dx(x, alpha, gamma, beta):
         "instead of a mean."
     ),
     grads="dx dalpha",
+    says="gct.normalisation:rms-norm.path-sum",
 )
 def gct_channel_mean_without_c(x, alpha, gamma, beta):
     N, C, _H, _W = x.shape
@@ -1506,6 +1584,7 @@ def gct_channel_mean_without_c(x, alpha, gamma, beta):
         "The softmax derivative keeps only the diagonal term a*da, the subtracted sum is missing."
     ),
     grads="dx dwk",
+    says="attention-pool-map.softmax:softmax.sum-missing",
 )
 def attention_pool_softmax_diagonal_only(x, wk):
     N, C, H, W = x.shape
@@ -1530,6 +1609,7 @@ def attention_pool_softmax_diagonal_only(x, wk):
         "pass the gradient."
     ),
     grads="dx",
+    says="attention-pool-map.one-map-path",
 )
 def attention_pool_values_only(x, wk):
     _n, _h, _w, _c = x.shape
@@ -1552,6 +1632,7 @@ def attention_pool_values_only(x, wk):
     "N C H W, C, R C, R, R, C R",
     mistake="The layer norm statistics are taken as constant.",
     grads="dx dwk dw1",
+    says="global-context-unbiased.norm:layer-norm.sigma-constant",
 )
 def gc_layernorm_constant(x, wk, w1, ln_w, ln_b, w2):
     N, C, _H, _W = x.shape
@@ -1586,6 +1667,7 @@ def gc_layernorm_constant(x, wk, w1, ln_w, ln_b, w2):
     "N C H W, 1 C 1 1, R C, R, R, R, C R, C",
     mistake="The residual connection is missing in dx.",
     grads="dx",
+    says="global-context.shift-path",
 )
 def gc_residual_missing(x, wk, w1, b1, g, b, w2, b2):
     N, C, H, W = x.shape
@@ -1633,6 +1715,7 @@ def gc_residual_missing(x, wk, w1, b1, g, b, w2, b2):
         "over the pixels instead of summed."
     ),
     grads="dx dwk dwv",
+    says="one-layer-context.shift.dt.factor",
 )
 def gc_simple_context_gradient_averaged(x, wk, wv):
     N, C, H, W = x.shape
@@ -1663,6 +1746,7 @@ def gc_simple_context_gradient_averaged(x, wk, wv):
         "x is used three times (scaled, pooled, as keys) but dx leaves out the pooled values."
     ),
     grads="dx",
+    says="simple-context.pool-path",
 )
 def gc_scale_pooled_values_missing(x, wk, w1, w2):
     N, C, _H, _W = x.shape
@@ -1697,6 +1781,7 @@ def gc_scale_pooled_values_missing(x, wk, w1, w2):
         "gradient goes to the bias rows and the other way round."
     ),
     grads="dx dw1 db1 dw2 db2",
+    says="scale-bias-se.halves-exchanged",
 )
 def lc0_halves_exchanged(x, w1, b1, w2, b2):
     _N, C, H, W = x.shape
@@ -1724,6 +1809,7 @@ def lc0_halves_exchanged(x, w1, b1, w2, b2):
     "N 3 H W, 3 R, R, R 6, 6",
     mistake="The sigmoid derivative is applied to the bias half too.",
     grads="dx dw1 db1 dw2 db2",
+    says="scale-bias-se.bias-through-the-gate",
 )
 def lc0_sigmoid_derivative_on_both_halves(x, w1, b1, w2, b2):
     z = x.mean(axis=(2, 3))
@@ -1755,6 +1841,7 @@ def lc0_sigmoid_derivative_on_both_halves(x, w1, b1, w2, b2):
         " first layer."
     ),
     grads="dx dw1 db1",
+    says="scale-bias-se.bias-part-path",
 )
 def lc0_bias_half_not_sent_back(x, w1, b1, w2, b2):
     _n, h, w, c = x.shape
@@ -1781,6 +1868,7 @@ def lc0_bias_half_not_sent_back(x, w1, b1, w2, b2):
     "N C H W, R C, R, C R, C",
     mistake="The derivative of SiLU is taken as the sigmoid alone, the second term is missing.",
     grads="dx dw1 db1",
+    says="se.inner-activation:silu.sigmoid-alone",
 )
 def se_silu_second_term_missing(x, w1, b1, w2, b2):
     m = x.mean((2, 3))
@@ -1808,6 +1896,7 @@ def se_silu_second_term_missing(x, w1, b1, w2, b2):
         " pre-activation."
     ),
     grads="dx dw1",
+    says="se.inner-activation:silu.twice",
 )
 def se_silu_derivative_of_activated_value(x, w1, w2):
     def silu(v):

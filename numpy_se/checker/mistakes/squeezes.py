@@ -14,6 +14,7 @@ from numpy_se.contract import Array
 from numpy_se.ops import (
     avg_pool2d,
     channel_mean_max,
+    channel_shift,
     conv2d,
     depthwise_conv2d,
     global_l2_pool,
@@ -152,7 +153,7 @@ SHAPES: list[tuple[Any, str]] = [
 ]  # fmt: skip
 for op, shapes in SHAPES:
     op.axes = shapes
-KEEP_NOTHING: list[Any] = [flat_pixels, around, one_more, root_of_c]
+KEEP_NOTHING: list[Any] = [flat_pixels, around, one_more, root_of_c, channel_shift]
 for op in KEEP_NOTHING:
     op.keeps_nothing = True
 
