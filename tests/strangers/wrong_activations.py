@@ -582,7 +582,7 @@ def softmax_temperature_sign(x, t):
     "N D, N D",
     mistake="Both inputs get the whole gradient of the maximum.",
     grads="da db",
-    says="any.derivative-missing",
+    says="any.derivative-missing larger.both",
 )
 def maxout_without_routing(a, b):
     return np.maximum(a, b), lambda dy: (dy.copy(), dy.copy())

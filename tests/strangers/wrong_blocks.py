@@ -926,6 +926,7 @@ def spatial_se_weight_averaged(x, w):
     "N H W C, C",
     mistake="The map's gradient is not summed over the channels before it goes on.",
     grads="dx dw",
+    says="spatial-gate.channel-sum",
 )
 def spatial_se_map_gradient_per_channel(x, w):
     q = sigmoid(x @ w)[..., None]
@@ -954,7 +955,12 @@ def scse_back(x, w1, w2, v, parts, dc, dq):
     return dxc, dxs, da.T @ s, dz.T @ h, (dm * x).sum((0, 2, 3))
 
 
-@wrong("N C H W, R C, C R, C", mistake="The spatial branch is missing in dx.", grads="dx")
+@wrong(
+    "N C H W, R C, C R, C",
+    mistake="The spatial branch is missing in dx.",
+    grads="dx",
+    says="scse.one-map-path+scse.pixel-scale-path",
+)
 def scse_without_spatial_branch(x, w1, w2, v):
     parts = scse_parts(x, w1, w2, v)
 
@@ -969,6 +975,7 @@ def scse_without_spatial_branch(x, w1, w2, v):
     "N C H W, R C, C R, C",
     mistake="Both branches get the whole gradient, though the larger one is the output.",
     grads="dx dw1 dw2 dv",
+    says="scse-larger.larger:larger.both",
 )
 def scse_max_without_routing(x, w1, w2, v):
     parts = scse_parts(x, w1, w2, v)
@@ -1159,7 +1166,12 @@ def cbam_spatial_without_mean_factor(x, w):
     return x * m, backward
 
 
-@wrong("N C H W", mistake="The gate's own path counts with the wrong sign in dx.", grads="dx")
+@wrong(
+    "N C H W",
+    mistake="The gate's own path counts with the wrong sign in dx.",
+    grads="dx",
+    says="gather-excite-mean.gate:sigmoid.sign",
+)
 def gather_excite_minus_sign(x):
     g = sigmoid(x.mean((2, 3), keepdims=True))
 

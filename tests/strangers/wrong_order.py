@@ -288,7 +288,7 @@ def running_maximum(x):
     "N D, N D",
     mistake="db is masked where a is the larger, as da is",
     grads="db",
-    says="any.other-gradient",
+    says="any.other-gradient larger.mask-of-a larger.mask-of-b",
 )
 def larger_of_two(a, b):
     mask = a > b

@@ -281,6 +281,8 @@ RULES: dict[Any, list[tuple[str, Any, str, Callable[..., Any]]]] = {
         ("both", (0, 1), "the smaller one has a gradient, too",
          lambda a, d, y: (1 * d, 1 * d)),
         ("shared", (0, 1), "both have half of the gradient", lambda a, d, y: (d / 2, d / 2)),
+        ("mask-of-a", 1, "the mask of d{a} in d{b}", lambda a, d, y: d * (a[0] >= a[1])),
+        ("mask-of-b", 0, "the mask of d{b} in d{a}", lambda a, d, y: d * (a[0] < a[1])),
         ("exchanged", (0, 1), "the masks are exchanged",
          lambda a, d, y: (d * (a[0] < a[1]), d * (a[0] >= a[1]))),
     ],
