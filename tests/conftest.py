@@ -5,9 +5,13 @@
 
 ``ci``, which hypothesis takes on its own in CI, is as the default. HYPOTHESIS_PROFILE in the
 environment names a profile, too; the command line comes first.
+
+Tests that are marked ``slow``, such as those of grading and of the course, are left out unless they
+are asked for: by ``--all``, ``-m``, ``-k``, or the name of a file.
 """
 
 import os
+from typing import Any
 
 from hypothesis import Phase, settings
 
@@ -27,3 +31,16 @@ for name, parent in (("default", plain), ("ci", ci)):
         phases=phases,
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or settings.get_current_profile_name())
+
+
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--all", action="store_true", help="run what takes long as well")
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    asked = config.option.all or config.option.markexpr or config.option.keyword
+    if asked or any("test_" in str(place) for place in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]

@@ -17,6 +17,8 @@ from numpy_se.checker.__main__ import main
 from numpy_se.checker.judge import check_file
 from numpy_se.checker.report import GradientReport
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 import json, os, sys
 import numpy as np

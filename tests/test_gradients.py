@@ -48,13 +48,13 @@ def test_gradients_of_a_whole_net(seed: int, ratio: Any, bias: bool) -> None:
         ),
         pool=Apply(se.max_pool2d, size=2, stride=1),
         flatten=Apply(se.flatten),
-        classify=Linear(3 * 3 * 2, 4, bias=bias),
+        classify=Linear(3 * 2 * 1, 4, bias=bias),
     )
     if ratio:
         net = net.after("relu", se=SqueezeExcite(3, ratio, bias=bias))
     rng = np.random.default_rng(seed)
     params = net.init(rng, np.float64)
-    x = rng.standard_normal((2, 2, 7, 5))
+    x = rng.standard_normal((2, 2, 5, 4))
     op, names = from_layer(net, params), ["x", *params]
     report = se.gradcheck(op, x, *params.values(), names=names, seed=seed)
     assert report.ok, report

@@ -24,6 +24,8 @@ from numpy_se.exercises.grading.notebook import code_of
 from numpy_se.exercises.grading.points import Points, read_points
 from numpy_se.exercises.grading.submissions import Submission, submissions
 
+pytestmark = pytest.mark.slow
+
 SEARCH = settings.get_current_profile_name() == "search"
 SE = find("se_block")
 GRADING = Path(__file__).parent.parent / "tutorials" / "grading.md"

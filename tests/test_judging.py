@@ -15,6 +15,8 @@ from numpy_se.exercises import questions as questions_module
 from numpy_se.exercises.exercise import Exercise, find
 from numpy_se.exercises.questions import QUESTIONS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SEEDS = 5 if settings.get_current_profile_name() == "search" else 1
 

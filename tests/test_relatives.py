@@ -43,8 +43,7 @@ def drawn(layer: re.Relative, rng: np.random.Generator) -> dict[str, Any]:
     return {name: a + rng.uniform(0.1, 0.6, a.shape) for name, a in params.items()}
 
 
-@every_layer
-@pytest.mark.parametrize("train", [None, 3], ids=["evaluation", "training"])
+@pytest.mark.parametrize(("kind", "train"), [*((kind, None) for kind in LAYERS), ("SRM", 3)])
 @fewer
 @given(shape=maps, seed=seeds)
 def test_gradients_of_every_layer(kind: str, train: Any, shape: Any, seed: int) -> None:
@@ -222,7 +221,11 @@ X, W1, W2 = np.ones((2, 4, 6)), np.ones((3, 4)), np.ones((4, 3))
             ValueError,
             r"uv has shape \(2, 4\); it wants \(N, 8\), 2C",
         ),
-        (lambda: re.srm(X[:1, ..., None], *([np.ones((4, 2))] + 2 * [np.ones(4)])), ValueError, ""),
+        (
+            lambda: re.srm(X[:1, ..., None], *([np.ones((4, 2))] + 2 * [np.ones(4)])),
+            ValueError,
+            r"it wants N\*H\*W of at least 2",
+        ),
         (lambda: re.gather_excite(X[..., None], extent=0), ValueError, "extent is 0"),
         (
             lambda: se.avg_pool2d(X[..., None], size=2, padding=2),

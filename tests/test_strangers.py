@@ -14,6 +14,8 @@ from strategies import SEARCH, some
 from numpy_se import gradcheck
 from numpy_se.checker.findings import NUMBERS
 
+pytestmark = pytest.mark.slow
+
 STEP = 28
 
 

@@ -9,6 +9,8 @@ import pytest
 from digits_on_disk import contents, register, write
 from hypothesis import settings
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("matplotlib")
 TUTORIALS = Path(__file__).parent.parent / "tutorials"
 CHAPTERS = sorted(TUTORIALS.glob("[0-9]*.py"))
