@@ -75,9 +75,11 @@ def cbam(x: Any, w1: Any, w2: Any, w: Any) -> Any:
     return x * spatial_attention_gates(x, w)
 
 
-def gathered_gates(x: Any, extent: int | None) -> Any:
-    if extent is None:
-        return torch.sigmoid(channels(x.mean((2, 3))) + 0 * x)
+def mean_gates(x: Any) -> Any:
+    return torch.sigmoid(x.mean((2, 3)))
+
+
+def window_gates(x: Any, extent: int) -> Any:
     z = F.avg_pool2d(x, 2 * extent - 1, extent, extent - 1, count_include_pad=False)
     return torch.sigmoid(F.interpolate(z, x.shape[2:]))
 
@@ -90,7 +92,9 @@ def convolved_gates(x: Any, w: Any) -> Any:
 
 
 def gather_excite(x: Any, w: Any = None, extent: int | None = None) -> Any:
-    return x * (gathered_gates(x, extent) if w is None else convolved_gates(x, w))
+    if w is None and extent is None:
+        return x * channels(mean_gates(x))
+    return x * (window_gates(x, extent or 0) if w is None else convolved_gates(x, w))
 
 
 def effective_gates(x: Any, w: Any, b: Any = None) -> Any:
@@ -156,7 +160,8 @@ TORCH = {
     "channel_attention_gates": channel_attention_gates,
     "spatial_attention_gates": spatial_attention_gates,
     "cbam": cbam,
-    "gathered_gates": gathered_gates,
+    "mean_gates": mean_gates,
+    "window_gates": window_gates,
     "convolved_gates": convolved_gates,
     "gather_excite": gather_excite,
     "effective_gates": effective_gates,

@@ -28,7 +28,8 @@ from numpy_se.relatives.gather_excite import (
     GatherExcite,
     convolved_gates,
     gather_excite,
-    gathered_gates,
+    mean_gates,
+    window_gates,
 )
 from numpy_se.relatives.gct import GCT, gct, gct_gates
 from numpy_se.relatives.global_context import (
@@ -71,10 +72,10 @@ __all__ = [
     "effective_gates",
     "effective_se",
     "gather_excite",
-    "gathered_gates",
     "gct",
     "gct_gates",
     "global_context",
+    "mean_gates",
     "scale_and_shift",
     "scale_bias_se",
     "scales_and_biases",
@@ -85,4 +86,5 @@ __all__ = [
     "squeeze_excite_nd",
     "srm",
     "srm_gates",
+    "window_gates",
 ]

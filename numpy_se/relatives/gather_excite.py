@@ -1,10 +1,10 @@
 """Gather-Excite: SE where the squeeze may keep some of the map, by the authors of SE.
 
-    z = gather(x)          mean over a window, or depthwise convolutions with stride 2
-    s = sigmoid(z, spread to the size of x)
-    y = x * s              one gate for each channel and place
+    z = gather(x)                    mean over the map or a window, or depthwise convolutions
+    s = sigmoid(z), spread           to the size of x: the gate of a copy is the copy of a gate
+    y = x * s                        one gate for each channel, or for each channel and place
 
-With a global window and nothing learned, it is SE without its bottleneck.
+With the mean over the map and nothing learned, it is SE without its bottleneck.
 Source: Hu, Shen, Albanie, Sun, Vedaldi, "Gather-Excite", NeurIPS 2018, arXiv 1810.12348.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy_se.contract import Array, check_count, op
 from numpy_se.ops import (
     avg_pool2d,
+    channel_scale,
     depthwise_conv2d,
     gated,
     global_avg_pool,
@@ -31,30 +32,35 @@ from numpy_se.relatives.layer import Relative
 Backward = Callable[[Array], Array]
 
 
+@op("N C H W -> N C")
+def mean_gates(x: Array) -> tuple[Array, Backward]:
+    """Compute one gate for each channel, from its own mean.
+
+        z[n,c] = mean_hw x        s = sigmoid(z)        dx = ds s (1 - s) / (H*W)
+
+    x (N, C, H, W) gives s (N, C); ``backward`` gives dx.
+    """
+    z, back_gather = global_avg_pool(x)
+    s, back_gate = sigmoid(z)
+    return s, lambda ds: back_gather(back_gate(ds))
+
+
 @op("N C H W -> N C H W")
-def gathered_gates(x: Array, *, extent: int | None = None) -> tuple[Array, Any]:
-    """Compute a gate for each channel and place, with nothing learned: GE without parameters.
+def window_gates(x: Array, *, extent: int) -> tuple[Array, Backward]:
+    """Compute a gate for each channel and place, from what lies around it; nothing is learned.
 
         z = avg_pool2d(x, size=2*extent-1, stride=extent, padding=extent-1)
-        s = sigmoid(resize_nearest(z))
+        s = resize_nearest(sigmoid(z))
 
-    Without an ``extent``, z is the mean over the map. Each step is undone by its own backward.
+    Each step is undone by its own backward: a gate has the sum of the gradients of its copies, and
+    a pixel a share in all windows that cover it.
     x (N, C, H, W) gives s (N, C, H, W); ``backward`` gives dx.
     """
-    if extent is None:
-        z, back_gather = _mean_map(x)  # (N, C, 1, 1)
-    else:
-        check_count("gather_excite", "extent", extent, at_least=1)
-        z, back_gather = avg_pool2d(x, size=2 * extent - 1, stride=extent, padding=extent - 1)
-    u, back_resize = resize_nearest(z, height=x.shape[2], width=x.shape[3])
-    s, back_gate = sigmoid(u)
-    return s, lambda ds: back_gather(back_resize(back_gate(ds)))
-
-
-def _mean_map(x: Array) -> tuple[Array, Backward]:
-    """Give the mean of every channel as a map of one pixel."""
-    z, back_pool = global_avg_pool(x)
-    return z[:, :, None, None], lambda dz: back_pool(dz[:, :, 0, 0])
+    check_count("gather_excite", "extent", extent, at_least=1)
+    z, back_gather = avg_pool2d(x, size=2 * extent - 1, stride=extent, padding=extent - 1)
+    s, back_gate = sigmoid(z)
+    spread, back_spread = resize_nearest(s, height=x.shape[2], width=x.shape[3])
+    return spread, lambda ds: back_gather(back_gate(back_spread(ds)))
 
 
 @op("N C H W, S C 3 3 -> N C H W")
@@ -62,9 +68,10 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
     """Compute a gate for each channel and place, gathered by S depthwise convolutions.
 
         z_1 = depthwise(x, w[0])        z_k+1 = depthwise(relu(z_k), w[k])        stride 2 each
-        s = sigmoid(resize_nearest(z_S))
+        s = resize_nearest(sigmoid(z_S))
 
-    Their extent is 2^S. x (N, C, H, W), w (S, C, 3, 3) give s (N, C, H, W).
+    Their extent is 2^S. x (N, C, H, W), w (S, C, 3, 3) give s (N, C, H, W); ``backward`` gives
+    (dx, dw).
     """
     z = x
     backs: list[tuple[Backward, Any]] = []
@@ -72,17 +79,17 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
         a, back_relu = relu(z) if backs else _as_it_is(z)
         z, back_conv = depthwise_conv2d(a, kernel, stride=2, padding=1)
         backs.append((back_relu, back_conv))
-    u, back_resize = resize_nearest(z, height=x.shape[2], width=x.shape[3])
-    s, back_gate = sigmoid(u)
+    s, back_gate = sigmoid(z)
+    spread, back_spread = resize_nearest(s, height=x.shape[2], width=x.shape[3])
 
     def backward(ds: Array) -> tuple[Array, Array]:
-        dz, dw = back_resize(back_gate(ds)), np.empty_like(w)
+        dz, dw = back_gate(back_spread(ds)), np.empty_like(w)
         for k, (back_relu, back_conv) in reversed(list(enumerate(backs))):
             da, dw[k] = back_conv(dz)
             dz = back_relu(da)
         return dz, dw
 
-    return s, backward
+    return spread, backward
 
 
 def _as_it_is(x: Array) -> tuple[Array, Backward]:
@@ -102,23 +109,26 @@ def gather_excite(
 
         dx = s * dy + the gradient of the gates for ds = dy * x                   (see ``gated``)
 
-    Here no sum is in ds: each gate has one value of ``x``. What is forgotten most: the overlap of
-    windows, and the share 1/count at the border.
+    With one gate for each place, no sum is in ds. What is forgotten most: the overlap of windows,
+    the share 1/count at the border, and that a gate has several copies.
     x (N, C, H, W) gives y. With w (S, C, 3, 3), depthwise convolutions gather, and ``backward``
     gives (dx, dw); without, it is a mean over ``extent``, or over the map, and it gives dx.
     """
-    return gated(x, *_gates(x, w, extent=extent), _multiply)
+    scale = channel_scale if w is None and extent is None else _multiply
+    return gated(x, *_gates(x, w, extent=extent), scale)
 
 
 def _gates(x: Array, w: Array | None = None, *, extent: int | None = None) -> tuple[Array, Any]:
-    return gathered_gates(x, extent=extent) if w is None else convolved_gates(x, w)
+    if w is not None:
+        return convolved_gates(x, w)
+    return mean_gates(x) if extent is None else window_gates(x, extent=extent)
 
 
 @dataclass(frozen=True)
 class GatherExcite(Relative):
     """``gather_excite`` on ``channels`` channels, over ``extent`` or with ``stages`` convolutions.
 
-    Parameters: w, if there are stages. Its gates are (N, C, H, W).
+    Parameters: w, if there are stages. Its gates are (N, C), or (N, C, H, W) in both other cases.
     """
 
     channels: int
@@ -140,8 +150,7 @@ class GatherExcite(Relative):
         return {"w": (self.stages, self.channels, 3, 3)} if self.stages else {}
 
     def macs(self, y: Array) -> int:
-        height, width = y.shape[2:]
-        total = 0
+        height, width, total = *y.shape[2:], 0
         for _ in range(self.stages):
             height, width = (height + 1) // 2, (width + 1) // 2
             total += 9 * self.channels * height * width
