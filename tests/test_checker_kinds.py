@@ -1012,3 +1012,21 @@ def test_rounding_excuses_no_more_than_it_explains(name: str) -> None:
     assert double.gradients == {"dx": "wrong"}
     right = se.gradcheck(lambda x: op(x, 1.0), shapes="N D")
     assert right.gradients["dx"] != "wrong"
+
+
+def two_weights(x: Any, w: Any) -> Any:
+    """What is in other columns of dw is chance: w has two."""
+
+    def backward(dy: Any) -> Any:
+        dw = np.random.default_rng(0).standard_normal(w.shape)
+        dw[:, 0] = dw[:, 1] = (dy * x).sum(axis=0)
+        return dy * (w[:, 0] + w[:, 1]) + np.sin(7 * x), dw
+
+    return x * (w[:, 0] + w[:, 1]), backward
+
+
+def test_at_sizes_that_nobody_asked_for_no_gradient_is_accused() -> None:
+    report = se.gradcheck(two_weights, shapes={"x": ("N", "C"), "w": ("C", 2)})
+    assert report.gradients["dx"] == "wrong"
+    assert {title for cause in report.causes for title in cause.subjects} == {"dx"}
+    assert "dw is wrong" not in str(report)
