@@ -4,7 +4,7 @@
     s = sigmoid(z), spread           to the size of x: the gate of a copy is the copy of a gate
     y = x * s                        one gate for each channel, or for each channel and place
 
-With the mean over the map and nothing learned, it is SE without its bottleneck.
+With the mean over the map, it is SE without its bottleneck.
 Source: Hu, Shen, Albanie, Sun, Vedaldi, "Gather-Excite", NeurIPS 2018, arXiv 1810.12348.
 """
 
@@ -36,9 +36,8 @@ Backward = Callable[[Array], Array]
 def mean_gates(x: Array) -> tuple[Array, Backward]:
     """Compute one gate for each channel, from its own mean.
 
-        z[n,c] = mean_hw x        s = sigmoid(z)        dx = ds s (1 - s) / (H*W)
+    z[n,c] = mean_hw x        s = sigmoid(z)        dx = ds s (1 - s) / (H*W)
 
-    x (N, C, H, W) gives s (N, C); ``backward`` gives dx.
     """
     z, back_gather = global_avg_pool(x)
     s, back_gate = sigmoid(z)
@@ -70,13 +69,12 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
         z_1 = depthwise(x, w[0])        z_k+1 = depthwise(relu(z_k), w[k])        stride 2 each
         s = resize_nearest(sigmoid(z_S))
 
-    Their extent is 2^S. x (N, C, H, W), w (S, C, 3, 3) give s (N, C, H, W); ``backward`` gives
-    (dx, dw).
+    Their extent is 2^S. x (N, C, H, W), w (S, C, 3, 3) give s; ``backward`` gives (dx, dw).
     """
     z = x
-    backs: list[tuple[Backward, Any]] = []
+    backs: list[tuple[Backward | None, Any]] = []
     for kernel in w:
-        a, back_relu = relu(z) if backs else _as_it_is(z)
+        a, back_relu = relu(z) if backs else (z, None)  # none before the first
         z, back_conv = depthwise_conv2d(a, kernel, stride=2, padding=1)
         backs.append((back_relu, back_conv))
     s, back_gate = sigmoid(z)
@@ -86,14 +84,10 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
         dz, dw = back_gate(back_spread(ds)), np.empty_like(w)
         for k, (back_relu, back_conv) in reversed(list(enumerate(backs))):
             da, dw[k] = back_conv(dz)
-            dz = back_relu(da)
+            dz = back_relu(da) if back_relu else da
         return dz, dw
 
     return spread, backward
-
-
-def _as_it_is(x: Array) -> tuple[Array, Backward]:
-    return x, lambda dy: dy
 
 
 def _multiply(x: Array, s: Array) -> tuple[Array, Any]:
