@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
-from numpy_se.parallel import by_size, in_order
+from numpy_se.parallel import add_up, by_size, in_order
 from numpy_se.sums import pixel_dot
 
 CHUNK = 2**20  # bytes of a chunk: it stays in the cache
@@ -77,7 +77,7 @@ def depthwise_conv2d(
     def backward(dy: Array) -> tuple[Array, Array]:
         dx = np.empty((n, h, width, c), x.dtype)
 
-        def backward_of(part: slice) -> Array:
+        def backward_of(part: slice) -> list[Array]:
             pixels = phases(x[part])
             upstream = np.ascontiguousarray(dy[part].transpose(0, 2, 3, 1))  # (N, OH, OW, C)
             dpixels, dw = np.zeros_like(pixels), np.empty_like(w)
@@ -86,9 +86,9 @@ def depthwise_conv2d(
                 dpixels[place] += upstream * kernel[i, j]
             together = dpixels.transpose(2, 3, 0, 4, 1, 5)
             dx[part] = together.reshape(-1, rows * stride, columns * stride, c)[inside]
-            return dw
+            return [dw]
 
-        dw: Array = np.sum(in_order(backward_of, parts), axis=0)
+        (dw,) = add_up(in_order(backward_of, parts))
         return dx.transpose(0, 3, 1, 2), dw
 
     return y.transpose(0, 3, 1, 2), backward

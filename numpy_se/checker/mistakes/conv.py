@@ -268,7 +268,7 @@ for code, says, rule in [
     (
         "border-wrapped",
         "the other side of {x} is taken for the padding",
-        lambda t: t.dw(canvas=t.padded(mode="wrap")) if t.padding else None,
+        lambda t: t.dw(canvas=t.padded(mode="wrap")),
     ),
 ]:
     _wrong(code, says, 1)(lambda t, rule=rule: rule(t) if t.padding else None)
