@@ -39,7 +39,7 @@ SQUARE |= {"1": 1, "2": 2, "3": 3, "P": 25, "Q": 3, "Y": 10}
 NO_MISTAKE = 1e-9
 LATER = r"\.factor$|^[^:]*-for-\w+$"
 ALREADY = r".*\.((mean|sum)-path|sum\.dm)\.averaged"  # it is averaged, or spread, already
-ALREADY += r"|cbam.*(w-reshaped|\.d[suqt]\.(averaged|summed))"  # a map has one channel
+ALREADY += r"|cbam.*(w-reshaped|\.d[su]\.(averaged|summed))"  # a map has one channel
 # Operations that are found under another name.
 ALIASES = {"matmul": "linear", "mlp-activation-dense-relu-dense-sigmoid": "excite"}
 ROWS = r"(is missing|in place of x) in d[pax]$"
@@ -60,7 +60,7 @@ EQUAL = [
             "in the gate: the derivative of the sigmoid is applied twice",
             f"in the scale: a factor {s} (1 - {s}) too much: the derivative of the sigmoid",
         }
-        for s in "st"
+        for s in ("s", "t", "sc")
     ),
     {"in the gate: s in place of the mask", "in the scale: y in place of x"},
     {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
@@ -100,7 +100,7 @@ ARRAYS = {
     **{"one_map": "N C H W, C, U", "spatial-gate": "N C H W, C, U", "glu-halves": "N G"},
     **{"dense-cross-entropy": "N I, I O, O, N O", "dense": "N T I, I O, O"},
     **dict.fromkeys(("scse", "scse-larger", "scse-serial"), "N C H W, R C, C R, C, R, C, U"),
-    **{"cbam-spatial": "N C H W, 1 2 Q Q, U", "cbam": "N C H W, C R, R C, 1 2 Q Q, R, C, U"},
+    **{"cbam-spatial": "N C H W, 1 2 Q Q, U", "cbam": "N C H W, C R, R C, 1 2 Q Q, U"},
     **{"style-gate": "N C H W, C 2, C", "srm": "N C H W, C 2, C, C", "gct": "N C H W, C, C, C"},
     **{"global-context-unbiased": "N C H W, C, C R, R C, R, R", "gather": "N C H W, C 3 3"},
     **{"one-layer-context": "N C H W, C, C C"},

@@ -664,7 +664,7 @@ def cbam_channel_dw2_max_half(x, w1, w2):
         "The gradient of the max pooling is spread over all pixels instead of going to the argmax."
     ),
     grads="dx",
-    says="cbam-channel.maximum:global-max-pool.average",
+    says="cbam-channel-biases.maximum:global-max-pool.average",
 )
 def cbam_channel_max_spread(x, w1, b1, w2, b2):
     _N, _C, H, W = x.shape

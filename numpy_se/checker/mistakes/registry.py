@@ -157,32 +157,17 @@ class _Names(dict[str, str]):
 # Which operations the checker looks for.
 
 
-def thinned(args: Sequence[Any]) -> tuple[Any, ...]:
-    """Drop the axes of length 1 of 1x1 convolutions from weights."""
-
-    def drop(a: Any) -> Any:
-        shape = np.shape(a)
-        while len(shape) > 2 and shape[-1] == 1:
-            shape = shape[:-1]
-        shape = shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
-        return a if shape == np.shape(a) else np.reshape(a, shape)
-
-    return (*args[:1], *map(drop, args[1:]))
-
-
 @dataclass(frozen=True)
 class Layout:
     """How the arguments of somebody's operation correspond to ours.
 
     ``axes`` are those of their first argument, which becomes (N, C, H, W). Our argument k is their
-    argument ``order[k]``, transposed where ``transposed`` names k. Where it is ``thin``, weights of
-    1x1 convolutions are taken as matrices and rows: (O, I, 1, 1) as (O, I), (1, C, 1, 1) as (C,).
+    argument ``order[k]``, transposed where ``transposed`` names k.
     """
 
     axes: str = ""
     order: tuple[int, ...] = ()
     transposed: tuple[int, ...] = ()
-    thin: bool = False
 
     def fits(self, args: Sequence[Any]) -> bool:
         """Have a quick look at ``args``: an order that changes nothing is no order of its own."""
@@ -195,14 +180,12 @@ class Layout:
         return tuple(k for k in self.order or range(count) if k < count)
 
     def ours(self, args: Sequence[Any]) -> tuple[Any, ...]:
-        args = thinned(args) if self.thin else args
         first, *rest = (args[k] for k in self.places(len(args)))
         taken = [self.map_in(first), *rest]
         return tuple(a.T if k in self.transposed else a for k, a in enumerate(taken))
 
     def shapes(self, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Give the shapes of our arguments; a size may be None."""
-        args = thinned(args) if self.thin else args
         found: list[tuple[Any, ...]] = [np.shape(args[k]) for k in self.places(len(args))]
         if self.axes:
             found[0] = (found[0][0], found[0][self.axes.index("C")], None, None)
@@ -213,10 +196,7 @@ class Layout:
         turned = {k: a.T if k in self.transposed else a for k, a in wrong.items()}
         places = self.places(len(args))
         return {
-            places[k]: a.reshape(np.shape(args[places[k]]) if self.thin else a.shape)
-            if k
-            else self.map_out(a, np.shape(args[0]))
-            for k, a in turned.items()
+            places[k]: a if k else self.map_out(a, np.shape(args[0])) for k, a in turned.items()
         }
 
     def map_in(self, a: Array) -> Array:
@@ -236,15 +216,31 @@ class Layout:
         return np.moveaxis(a.reshape(size), 1, place)
 
 
+def thin(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Take weights of 1x1 convolutions as matrices, and rows: (O, I, 1, 1), (1, C, 1, 1)."""
+
+    def thinned(a: Any) -> Any:
+        shape = np.shape(a)
+        while len(shape) > 2 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) == 2 and shape[0] == 1 and len(args) > 1:
+            shape = shape[1:]
+        return a if shape == np.shape(a) else np.reshape(a, shape)
+
+    return (*args[:1], *map(thinned, args[1:]))
+
+
 @dataclass(frozen=True)
 class Known:
-    """An operation with its options, in one layout."""
+    """An operation with its options, in one layout; ``thin`` tells how weights are taken."""
 
     op: Op
     layout: Layout = Layout()
+    thin: bool = False
 
     def fits(self, args: tuple[Any, ...]) -> bool:
         """Tell whether it is worth while to run the operation."""
+        args = thin(args) if self.thin else args
         function = plain(self.op)[0]
         names, fewest = _parameters(function)
         if not (fewest <= len(args) <= len(names) and self.layout.fits(args)):
@@ -254,13 +250,15 @@ class Known:
 
     def output(self, args: tuple[Any, ...]) -> Array:
         """What the operation gives for their arguments. Raises where they do not fit."""
+        args = thin(args) if self.thin else args
         return self._map_out(np.asarray(self.op(*self.layout.ours(args))[0]), args)
 
     def suspects(
         self, args: tuple[Any, ...], names: Sequence[str], sizes: Mapping[str, int]
     ) -> Iterator[Suspect]:
         """Give the wrong backwards, with arguments, names and gradients as theirs are."""
-        layout = self.layout
+        layout, shapes = self.layout, list(map(np.shape, args))
+        args = thin(args) if self.thin else args
 
         def theirs(code: str, predict: Any, dy: Array) -> dict[int, Array] | None:
             is_map = np.ndim(dy) == len(layout.axes)
@@ -276,7 +274,8 @@ class Known:
                 raise MistakeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
             if beyond := [k for k in wrong if not 0 <= k < len(layout.places(len(args)))]:
                 raise MistakeError(f"the mistake {code} gives a gradient of argument {beyond[0]}")
-            return layout.theirs(wrong, args)
+            found = layout.theirs(wrong, args)
+            return {k: a.reshape(shapes[k]) for k, a in found.items()} if self.thin else found
 
         own = self.names(names, len(args))
         for code, text, predict in backward_suspects(self.op, layout.ours(args), own, sizes):
@@ -284,6 +283,7 @@ class Known:
 
     def outputs(self, args: tuple[Any, ...], names: Sequence[str]) -> Iterator[Suspect]:
         """Give the wrong forward passes."""
+        args = thin(args) if self.thin else args
 
         def theirs(predict: Any) -> Array | None:
             with np.errstate(all="ignore"):
@@ -331,8 +331,8 @@ def recognise(pairs: Sequence[tuple[tuple[Any, ...], Array]]) -> list[Known]:
 
     with np.errstate(all="ignore"):
         found = fitting((*others, *KNOWN))
-        if not found and list(map(np.shape, thinned(args))) != list(map(np.shape, args)):
-            found = fitting(replace(k, layout=replace(k.layout, thin=True)) for k in KNOWN)
+        if not found and list(map(np.shape, thin(args))) != list(map(np.shape, args)):
+            found = fitting(replace(k, thin=True) for k in KNOWN)
         return found
 
 

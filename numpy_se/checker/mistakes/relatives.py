@@ -1,8 +1,10 @@
-"""Mistakes in the attention blocks around SE, as chains of stages."""
+"""Mistakes in the attention blocks around SE, as chains of stages.
+
+ECA, the spatial gate and the channel gate of CBAM stand in ``composed``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -10,18 +12,9 @@ from typing import Any
 import numpy as np
 
 from numpy_se.checker.mistakes.block import MAPS, _bottleneck
-from numpy_se.checker.mistakes.chain import Values
-from numpy_se.checker.mistakes.composed import look_for
-from numpy_se.checker.mistakes.pieces import (
-    correlate,
-    correlate_in_a_ring,
-    dense,
-    multiply,
-    one_map,
-    part,
-    plus,
-    scale_pixels,
-)
+from numpy_se.checker.mistakes.chain import Chain, Values
+from numpy_se.checker.mistakes.composed import FLAT, SPATIAL_GATES, look_for
+from numpy_se.checker.mistakes.pieces import dense, multiply, one_map, part, plus, scale_pixels
 from numpy_se.checker.mistakes.registry import Layout
 from numpy_se.checker.mistakes.rows import l2_normalise, layer_norm, rms_norm
 from numpy_se.checker.mistakes.softmax import softmax
@@ -54,42 +47,23 @@ from numpy_se.ops import (
     tanh,
 )
 
-GATES = (sigmoid, hard_sigmoid, tanh, relu)
-FLAT = [Layout(a) for a in MAPS]
 BIASED: dict[str, Any] = {"squeeze": (global_avg_pool, "x -> z"), **_bottleneck(relu, sigmoid)}
+CHANNELS_TWICE: dict[str, Any] = {
+    "average": (global_avg_pool, "x -> za"), "maximum": (global_max_pool, "x -> zm"),
+    "first_layer_of_the_average": (dense, "za w1 b1 -> ha"),
+    "relu_of_the_average": (relu, "ha -> aa"),
+    "second_layer_of_the_average": (dense, "aa w2 b2 -> ua"),
+    "first_layer_of_the_maximum": (dense, "zm w1 b1 -> hm"),
+    "relu_of_the_maximum": (relu, "hm -> am"),
+    "second_layer_of_the_maximum": (dense, "am w2 b2 -> um"),
+    "sum": (plus, "ua um -> uc"), "channel_gate": (sigmoid, "uc -> sc"),
+    "channel_scale": (channel_scale, "x sc -> v"),
+}  # fmt: skip
 
 
-def with_orders(
-    *orders: tuple[int, ...], turned: tuple[int, ...] = (1, 2), maps: Sequence[str] = MAPS[:2]
-) -> list[Layout]:
-    """Maps in some layouts, weights as (out, in) and (in, out), arguments in some orders."""
-    return [Layout(a, o, t) for a in maps for o in ((), *orders) for t in ((), turned)]
-
-
-# ECA, and one layer from all channels.
-for squeeze, gate in product((global_avg_pool, global_max_pool), GATES[:3]):
-    for code, mix in (("eca", correlate), ("eca-circular", correlate_in_a_ring)):
-        look_for(code, "x w", "N C H W, K", FLAT, squeeze=(squeeze, "x -> z"),
-                 mix=(mix, "z w -> u"), gate=(gate, "u -> s"),
-                 scale=(channel_scale, "x s -> y"))  # fmt: skip
-    look_for("channel-gate", "x w b=None", "N C H W, C C, ... C",
-             [*FLAT, *(Layout(a, (), (1,)) for a in MAPS)], squeeze=(squeeze, "x -> z"),
-             linear_layer=(dense, "z w b -> u"), gate=(gate, "u -> s"),
-             scale=(channel_scale, "x s -> y"))  # fmt: skip
-
-# A gate for each pixel.
-for gate in GATES:
-    chain = look_for("spatial-gate", "x w b=None", "N C H W, ..., ...", FLAT,
-                     one_map=(one_map, "x w b -> u"), gate=(gate, "u -> s"),
-                     scale=(scale_pixels, "x s -> y"))  # fmt: skip
-
-    @chain.mistake(
-        "channel-sum", "one_map", "the sum over the channels is missing in d{s}: they share it"
-    )
-    def of_each_channel(v: Values, d: Array, gate: Any = gate) -> Any:
-        each = v["dy"] * v["x"] * gate(v["u"])[1](np.ones_like(v["u"]))[:, None]  # (N, C, H, W)
-        w = v["w"].reshape(1, -1, 1, 1)
-        return {"x": w * each, "w": (v["x"] * each).sum(axis=(0, 2, 3)).reshape(v["w"].shape)}
+def with_orders(*orders: tuple[int, ...], turned: tuple[int, ...] = (1, 2)) -> list[Layout]:
+    """Maps with channels first and last, weights as (out, in) and (in, out), in some orders."""
+    return [Layout(a, o, t) for a in MAPS[:2] for o in ((), *orders) for t in ((), turned)]
 
 
 # scSE: added, the larger one, and one behind the other.
@@ -114,41 +88,43 @@ look_for("scse-serial", "x w1 w2 w b1=None b2=None b=None", "N C H W, R C, C R, 
 )(lambda v, d: {"w": (v["x"] * d[:, None]).sum(axis=(0, 2, 3)).reshape(v["w"].shape)})  # fmt: skip
 
 
+def channel_sum(chain: Chain) -> None:
+    """Add to a spatial gate: the sum over the channels, which share a gate, is forgotten."""
+
+    @chain.mistake(
+        "channel-sum", "one_map", "the sum over the channels is missing in d{s}: they share it"
+    )
+    def of_each_channel(v: Values, d: Array) -> Any:
+        gate = next(stage.op for stage in chain.stages if stage.gives == "s")
+        each = v["dy"] * v["x"] * gate(v["u"])[1](np.ones_like(v["u"]))[:, None]  # (N, C, H, W)
+        w = v["w"].reshape(1, -1, 1, 1)
+        return {"x": w * each, "w": (v["x"] * each).sum(axis=(0, 2, 3)).reshape(v["w"].shape)}
+
+
+for chain in SPATIAL_GATES:
+    channel_sum(chain)
+
 # CBAM.
-def channels_twice(gate: Any) -> dict[str, Any]:
-    """Mean and maximum through one bottleneck, up to the gates."""
-    return {
-        "average": (global_avg_pool, "x -> za"), "maximum": (global_max_pool, "x -> zm"),
-        "first_layer_of_the_average": (dense, "za w1 b1 -> ha"),
-        "relu_of_the_average": (relu, "ha -> aa"),
-        "second_layer_of_the_average": (dense, "aa w2 b2 -> ua"),
-        "first_layer_of_the_maximum": (dense, "zm w1 b1 -> hm"),
-        "relu_of_the_maximum": (relu, "hm -> am"),
-        "second_layer_of_the_maximum": (dense, "am w2 b2 -> um"),
-        "sum": (plus, "ua um -> u"), "gate": (gate, "u -> s"),
-    }  # fmt: skip
-
-
-for gate in GATES:
-    look_for("cbam-channel", "x w1 w2 b1=None b2=None", "N C H W, C R, R C, R, C",
-             with_orders((0, 1, 3, 2, 4), maps=MAPS[:4]), **channels_twice(gate),
-             scale=(channel_scale, "x s -> y"))  # fmt: skip
 for padding in (1, 3, 2, 0):
     filtered = OneFilter(padding)
     look_for("cbam-spatial", "x w b=None", "N C H W, ..., ...", FLAT[:2],
              squeeze=(channel_mean_max, "x -> m"), convolution=(filtered, "m w b -> u"),
              gate=(sigmoid, "u -> s"), scale=(multiply, "x s -> y"))  # fmt: skip
-    chain = look_for("cbam", "x w1 w2 w b1=None b2=None b=None",
-                     "N C H W, C R, R C, ..., R, C, ...", with_orders(), **channels_twice(sigmoid),
-                     channel_scale=(channel_scale, "x s -> v"),
+    chain = look_for("cbam", "x w1 w2 w b=None", "N C H W, C R, R C, ..., ...", with_orders(),
+                     **{k: (op, f.replace(" b1", "").replace(" b2", ""))
+                        for k, (op, f) in CHANNELS_TWICE.items()},
                      pixel_squeeze=(channel_mean_max, "v -> m"),
-                     convolution=(filtered, "m w b -> q"), pixel_gate=(sigmoid, "q -> t"),
-                     pixel_scale=(multiply, "v t -> y"))  # fmt: skip
+                     convolution=(filtered, "m w b -> u"), pixel_gate=(sigmoid, "u -> s"),
+                     pixel_scale=(multiply, "v s -> y"))  # fmt: skip
 
-    @chain.mistake("x-for-v", "pixel_scale", "in the pixel scale: {x} in place of {v} in d{t}")
+    @chain.mistake("x-for-v", "pixel_scale", "in the pixel scale: {x} in place of {v} in d{s}")
     def of_the_input(v: Values, d: Array) -> Any:
-        return {"t": (d * v["x"]).sum(axis=1, keepdims=True)}
+        return {"s": (d * v["x"]).sum(axis=1, keepdims=True)}
 
+
+look_for("cbam-channel-biases", "x w1 w2 b1 b2", "N C H W, C R, R C, R, C",
+         with_orders((0, 1, 3, 2, 4)), **CHANNELS_TWICE | {"channel_scale":
+         (channel_scale, "x sc -> y")})  # fmt: skip
 
 # Gather-Excite.
 for extent in (2, 4, 3):
