@@ -121,7 +121,11 @@ for name, (op, title) in OPS.items():
         partial(_without_dy, op)
     )
     if op not in (relu, hard_sigmoid):  # whose slope is 1, or 1/6, the second time
-        mistake(f"{name}.twice", of=op, says=f"{title} is applied twice")(partial(_twice, op))
+        mistake(
+            f"{name}.twice",
+            of=op,
+            says=f"its derivative is taken at {{y}}, not at {{x}}: {title} is applied twice",
+        )(partial(_twice, op))
 
 for code, says, rule in [
     ("mask-by-dy", "it is masked by the sign of d{y}", lambda x, dy: dy * (dy > 0)),
