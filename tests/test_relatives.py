@@ -307,6 +307,30 @@ def test_gradients_of_any_number_of_axes(places: tuple[int, ...], masked: bool) 
     assert report.ok, report
 
 
+def test_on_any_axes_dtypes_are_kept_and_nothing_is_changed() -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((2, 4, 3, 5), (3, 4), (4, 3), 3, 4)
+    args = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    args[0] = args[0].transpose(0, 1, 3, 2)
+    before = [a.copy() for a in args]
+    mask = rng.random((2, 5, 3)) < 0.7
+    y, backward = re.squeeze_excite_nd(*args, mask=mask)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    grads, again = backward(dy), backward(dy)
+    assert {a.dtype for a in (y, *grads)} == {np.dtype(np.float32)}
+    assert [a.shape for a in grads] == [a.shape for a in args]
+    for a, b in zip((*args, *grads), (*before, *again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(TypeError, match="w1 is float64; it wants float32 as x"):
+        re.squeeze_excite_nd(args[0], args[1].astype(np.float64), args[2])
+
+
+def test_without_a_size_for_eps_the_gates_of_gct_have_1e_5() -> None:
+    rng = np.random.default_rng(0)
+    x, *weights = rng.standard_normal((2, 4, 3, 5)), *rng.uniform(0.5, 2, (3, 4))
+    np.testing.assert_array_equal(re.gct(x, *weights)[0], re.gct(x, *weights, eps=1e-5)[0])
+
+
 X, W1, W2 = np.ones((2, 4, 6)), np.ones((3, 4)), np.ones((4, 3))
 
 
