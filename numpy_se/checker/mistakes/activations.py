@@ -79,6 +79,10 @@ DERIVATIVES: dict[str, dict[str, tuple[str, Derivative]]] = {
             "the mask begins at {x} > 0, as that of ReLU or ReLU6",
             lambda x, y, s: (x > 0) / 6,
         ),
+        "relu6": (
+            "the mask is 0 < {x} < 6: it is not shifted",
+            lambda x, y, s: ((x > 0) & (x < 6)) / 6,
+        ),
         "sigmoid": ("the rule of the sigmoid, {y} (1 - {y})", lambda x, y, s: y * (1 - y)),
     },
     "silu": {

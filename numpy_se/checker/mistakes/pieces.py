@@ -202,6 +202,7 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
          lambda a, dy: _scale(a) * turned(dy) @ a[1]),
     ],
     multiply: [
+        ("y-for-a", 1, "{y} in place of {a} in d{b}", lambda a, dy: fit(dy * a[0] * a[1], a[1])),
         ("own-a", 0, "{a} in place of {b} in d{a}", lambda a, dy: dy * a[0]),
         ("own-b", 1, "{b} in place of {a} in d{b}", lambda a, dy: dy * a[1]),
         ("a-missing", 1, "{a} is missing in d{b}", lambda a, dy: fit(dy + 0 * a[0], a[1])),
@@ -223,6 +224,8 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
          lambda a, dy: correlate(*a)[1](dy)[1][::-1]),
         ("dz-centre", 0, "only the centre of the kernel counts in d{z}",
          lambda a, dy: dy * a[1][len(a[1]) // 2] if len(a[1]) > 1 else None),
+        ("cropped-at-0", 0, "what reached the border is not cut off on both sides: d{z} is shifted",
+         lambda a, dy: _uncropped(dy, a[1])[:, : dy.shape[1]] if len(a[1]) > 1 else None),
         ("dz-circular", 0, "the border is circular in d{z}, where zeros lie around",
          lambda a, dy: np.asarray(sum(
              w * np.roll(dy, k - len(a[1]) // 2, axis=1) for k, w in enumerate(a[1])))),
@@ -293,6 +296,15 @@ for places, where in (((0, 1), ""), ((0,), " in d{q}"), ((1,), " in d{k}")):
         ) -> dict[int, Array] | None:
             grads = scores(*args, root=root)[1](dy * args[0].shape[-1] ** power)
             return {k: grads[k] for k in places} if root else None
+
+
+def _uncropped(dy: Array, w: Array) -> Array:
+    """The gradient of the row with zeros around it."""
+    size = dy.shape[1]
+    dz = np.zeros((len(dy), size + len(w) - 1))
+    for k, weight in enumerate(w):
+        dz[:, k : k + size] += weight * dy
+    return dz
 
 
 def _last_writes(dy: Array, w: Array) -> Array:

@@ -21,6 +21,7 @@ from numpy_se.checker.mistakes.pieces import (
     plus,
     plus_all,
     scale_pixels,
+    total,
 )
 from numpy_se.checker.mistakes.registry import Op
 from numpy_se.checker.mistakes.rows import l2_normalise, layer_norm, rms_norm
@@ -33,7 +34,9 @@ from numpy_se.checker.mistakes.squeezes import (
     flat_pixels,
     gather,
     larger,
+    max_mean,
     one_more,
+    one_pixel,
     pool_by,
     repeat,
     root_of_c,
@@ -128,6 +131,9 @@ for code, join, more in (
             return {"v": d * first, "p": d * ~first}
 
 
+block("gates-multiplied", TAKES, AXES, **BIASED, channel_scale=(channel_scale, "x s -> v"),
+      one_map=(one_map, "x w b -> q"), pixel_gate=(sigmoid, "q -> t"),
+      pixel_scale=(scale_pixels, "v t -> y"))  # fmt: skip
 block("scse-serial", TAKES, AXES, **BIASED, channel_scale=(channel_scale, "x s -> v"),
       one_map=(one_map, "v w b -> q"), pixel_gate=(sigmoid, "q -> t"),
       pixel_scale=(scale_pixels, "v t -> y")).mistake(
@@ -150,15 +156,14 @@ for gate in (sigmoid, hard_sigmoid, tanh, relu):
           scale=(channel_scale, "x s -> y"))  # fmt: skip
     if gate is sigmoid:
         both_gates = {k.replace("gate", "channel_gate"): flow for k, flow in shared.items()}
-for padding in (1, 3, 2, 0):
+for padding, summary in product((1, 3, 2, 0), (channel_mean_max, max_mean)):
     filtered = OneFilter(padding)
-    block("cbam-spatial", "x w b=None", "N C H W, ..., 1", squeeze=(channel_mean_max, "x -> m"),
+    block("cbam-spatial", "x w b=None", "N C H W, ..., 1", squeeze=(summary, "x -> m"),
           convolution=(filtered, "m w b -> q"), gate=(sigmoid, "q -> t"),
           scale=(multiply, "x t -> y"))  # fmt: skip
     chain = block("cbam", "x w1 w2 w b1=None b2=None b=None",
                   "N C H W, C R, R C, ..., R, C, 1", **both_gates,
-                  channel_scale=(channel_scale, "x s -> v"),
-                  pixel_squeeze=(channel_mean_max, "v -> m"),
+                  channel_scale=(channel_scale, "x s -> v"), pixel_squeeze=(summary, "v -> m"),
                   convolution=(filtered, "m w b -> q"), pixel_gate=(sigmoid, "q -> t"),
                   pixel_scale=(multiply, "v t -> y"))  # fmt: skip
 
@@ -175,7 +180,19 @@ for extent in (2, 4, 3):
           squeeze=(partial(window_mean, extent=extent), "x -> z"), gate=(sigmoid, "z -> u"),
           repeat=(partial(repeat, extent=extent), "u -> s"),
           scale=(scale_cropped, "x s -> y"))  # fmt: skip
-block("gather-excite-mean", "x", "N C H W", **SQUEEZE, gate=(sigmoid, "z -> s"),
+chain = block("gather-excite-mean", "x", "N C H W", **SQUEEZE, gate=(sigmoid, "z -> s"),
+              scale=(channel_scale, "x s -> y"))  # fmt: skip
+
+
+@chain.mistake("pixel-sum", "squeeze", "the sum over the pixels is missing in d{s}: they share it")
+def of_each_pixel(v: Values, d: Array) -> Any:
+    slope = (v["s"] * (1 - v["s"]))[:, :, None, None]
+    return {"x": v["dy"] * v["x"] * slope / v["x"][0, 0].size}
+
+
+block("gather-excite-whole", "x w b=None", "N C H W, C H W, C", weight=(multiply, "x w -> p"),
+      gather=(partial(total, axis=(2, 3), keepdims=False), "p -> z"),
+      shift=(plus_all, "z b -> u"), gate=(sigmoid, "u -> s"),
       scale=(channel_scale, "x s -> y"))  # fmt: skip
 block("gather-excite-affine", "x w b", "N C H W, C, C", **SQUEEZE,
       weight=(multiply, "z w -> p"), shift=(plus, "p b -> u"), gate=(sigmoid, "u -> s"),
@@ -207,6 +224,9 @@ for eps, ddof, gate in product(EPS[:4], (0, 1), (sigmoid, tanh, hard_sigmoid)):
         norm = {"norm": (partial(batch_norm, eps=1e-5), "r gamma beta -> u")}
         block("srm", "x w gamma beta", "N C H W, C 2, C, C", **styled,
               style=(style, "m d w -> r"), **norm, **gated)  # fmt: skip
+        block("srm-vectors", "x w v gamma beta", "N C H W, C, C, C, C", **styled,
+              mean_weight=(multiply, "m w -> p"), deviation_weight=(multiply, "d v -> q"),
+              sum=(plus, "p q -> k"), pixel=(one_pixel, "k -> r"), **norm, **gated)  # fmt: skip
 
 # GCT, with eps in the mean or in the sum.
 for eps in EPS:

@@ -51,6 +51,12 @@ def deviation(x: Array, *, eps: float, ddof: int = 0) -> Result:
     return d, lambda dd: centred * _to_pixels(dd / (count * d))
 
 
+def max_mean(x: Array) -> Result:
+    """``channel_mean_max``, with the maximum first."""
+    m, back = channel_mean_max(x)
+    return m[:, ::-1], lambda dm: back(dm[:, ::-1])
+
+
 def style(m: Array, d: Array, w: Array, b: Any = None) -> Result:
     """Mix mean and deviation of each channel, with w (C, 2), to (N, C, 1, 1)."""
     if w.shape[1:] != (2,):
@@ -111,6 +117,11 @@ def gather(x: Array, w: Array) -> Result:
         return dx, dw.reshape(w.shape)
 
     return y, backward
+
+
+def one_pixel(k: Array) -> Result:
+    """See (N, C) as maps of one pixel."""
+    return k[:, :, None, None], lambda dr: dr[:, :, 0, 0]
 
 
 def one_more(t: Array) -> Result:
@@ -178,13 +189,14 @@ def _like(dw: Array, w: Array) -> Array:
 SHAPES: list[tuple[Any, str]] = [
     (flat_pixels, "N H W"), (pool_by, "N C H W, N P"), (style, "N C, N C, C 2, C"),
     (around, "N C H W"), (window_mean, "N C H W"), (gather, "N C H W, ..."), (one_more, "..."),
-    (root_of_c, "N C"), (larger, "..., ..."), (repeat, "N C H W"),
-    (scale_cropped, "N C H W, N C H W"), (deviation, "N C H W"),
+    (one_pixel, "N C"), (root_of_c, "N C"), (larger, "..., ..."), (max_mean, "N C H W"),
+    (repeat, "N C H W"), (scale_cropped, "N C H W, N C H W"), (deviation, "N C H W"),
 ]  # fmt: skip
 for op, shapes in SHAPES:
     op.axes = shapes
 KEEP_NOTHING: list[Any] = [
-    global_avg_pool, flat_pixels, around, window_mean, repeat, one_more, root_of_c, channel_shift,
+    global_avg_pool, flat_pixels, around, window_mean, repeat, one_more, one_pixel, root_of_c,
+    channel_shift,
 ]  # fmt: skip
 for op in KEEP_NOTHING:
     op.keeps_nothing = True
@@ -214,23 +226,30 @@ def _centred(x: Array) -> Array:
     return centred
 
 
+def _turned(rule: Callable[..., Any], a: Any, d: Array, y: Array) -> Any:
+    """A rule for the mean and the maximum, where the maximum comes first."""
+    return rule(a, d[:, ::-1], y)
+
+
+SUMMARY: list[tuple[str, Any, str, Callable[..., Any]]] = [
+    ("mean-path", 0, "the path of the mean is missing",
+     lambda a, d, y: d[:, 1:] * _winner(a[0])),
+    ("max-path", 0, "the path of the maximum is missing",
+     lambda a, d, y: d[:, :1] / a[0].shape[1] + 0 * a[0]),
+    ("mean-undivided", 0, "the share 1/C of the mean is missing",
+     lambda a, d, y: d[:, :1] + d[:, 1:] * _winner(a[0])),
+    ("max-shared", 0, "the gradient of the maximum goes to all channels",
+     lambda a, d, y: d[:, :1] / a[0].shape[1] + d[:, 1:] + 0 * a[0]),
+    ("max-divided", 0, "the gradient of the maximum is divided by C",
+     lambda a, d, y: (d[:, :1] + d[:, 1:] * _winner(a[0])) / a[0].shape[1]),
+    ("max-divided-shared", 0, "both are averaged over the channels",
+     lambda a, d, y: (d[:, :1] + d[:, 1:]) / a[0].shape[1] + 0 * a[0]),
+    ("exchanged", 0, "mean and maximum are exchanged in d{y}",
+     lambda a, d, y: d[:, 1:] / a[0].shape[1] + d[:, :1] * _winner(a[0])),
+]  # fmt: skip
 RULES: dict[Any, list[tuple[str, Any, str, Callable[..., Any]]]] = {
-    channel_mean_max: [
-        ("mean-path", 0, "the path of the mean is missing",
-         lambda a, d, y: d[:, 1:] * _winner(a[0])),
-        ("max-path", 0, "the path of the maximum is missing",
-         lambda a, d, y: d[:, :1] / a[0].shape[1] + 0 * a[0]),
-        ("mean-undivided", 0, "the share 1/C of the mean is missing",
-         lambda a, d, y: d[:, :1] + d[:, 1:] * _winner(a[0])),
-        ("max-shared", 0, "the gradient of the maximum goes to all channels",
-         lambda a, d, y: d[:, :1] / a[0].shape[1] + d[:, 1:] + 0 * a[0]),
-        ("max-divided", 0, "the gradient of the maximum is divided by C",
-         lambda a, d, y: (d[:, :1] + d[:, 1:] * _winner(a[0])) / a[0].shape[1]),
-        ("max-divided-shared", 0, "both are averaged over the channels",
-         lambda a, d, y: (d[:, :1] + d[:, 1:]) / a[0].shape[1] + 0 * a[0]),
-        ("exchanged", 0, "mean and maximum are exchanged in d{y}",
-         lambda a, d, y: d[:, 1:] / a[0].shape[1] + d[:, :1] * _winner(a[0])),
-    ],
+    channel_mean_max: SUMMARY,
+    max_mean: [(code, place, says, partial(_turned, rule)) for code, place, says, rule in SUMMARY],
     deviation: [
         ("mean-missing", 0, "{x} in place of {x} - mean",
          lambda a, d, y: a[0] * _to_pixels(d / (_pixels(a[0]) * y))),
@@ -421,3 +440,10 @@ for op, rules in RULES.items():
             if isinstance(place, int):
                 return {place: np.asarray(found)}
             return dict(zip(place, found, strict=True))
+
+
+@mistake("deviation.biased", of=deviation, says="divided by H*W, where H*W - 1 stands below")
+def biased(args: Any, dy: Array, eps: float, ddof: int = 0) -> dict[int, Array] | None:
+    x = args[0]
+    right = deviation(x, eps=eps, ddof=ddof)[1](dy)
+    return {0: right * (_pixels(x) - ddof) / _pixels(x)} if ddof else None
