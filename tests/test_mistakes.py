@@ -67,6 +67,15 @@ EQUAL = [
     ),
     {"in the gate: s in place of the mask", "in the scale: y in place of x"},
     {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
+    {"in the reset: rh in place of r in dh", "the reset path has a factor h too much"},
+    {"in the scale: y in place of x in ds", "the gate path has a factor s too much"},
+    *(  # nothing lies above 6 here
+        {
+            f"{where}the mask begins at {x} > 0, as that of ReLU or ReLU6",
+            f"{where}the mask is 0 < {x} < 6: it is not shifted",
+        }
+        for where, x in (("", "x"), ("in the gate: ", "u"))
+    ),
     *(  # a product of two gates
         {f"the {gate} scale path has a factor {name} too much" for gate in ("channel", "pixel")}
         for name in "stuvxpqza"
