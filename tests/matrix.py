@@ -136,6 +136,8 @@ def look_at_right(number: int, checks: int) -> Row:
     lines = []
     for seed in range(checks):
         shapes = ",".join(terms if seed % 2 else terms[:needed])
+        for letter, (low, high) in case.bounds.items():
+            shapes = re.sub(rf"\b{letter}\b", str(low + seed % (high - low + 1)), shapes)
         report = se.gradcheck(case, shapes=shapes, seed=seed)
         counts["kinks"] += report.at_kinks > 0
         counts["undecided"] += report.verdict == "inconclusive"

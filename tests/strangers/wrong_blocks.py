@@ -875,7 +875,7 @@ def effective_se_weight_transposed(x, w, b):
     "N C H W, C C, C",
     mistake="The hard sigmoid's mask asks for 0 < z < 6 where -3 < z < 3 is right.",
     grads="dx dw db",
-    says="channel-gate.gate:hard-sigmoid.relu",
+    says="channel-gate.gate:hard-sigmoid.relu6",
 )
 def effective_se_wrong_limits(x, w, b):
     s = x.mean((2, 3))

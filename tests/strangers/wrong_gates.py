@@ -1415,7 +1415,7 @@ def gct_nhwc_norm(x, a, g, b):
     "C, C, C, N C H W",
     mistake="dalpha is made with the embedding alpha*norm in place of the norm alone.",
     grads="dalpha",
-    says="any.factor-value",
+    says="gct.embedding:multiply.y-for-a",
 )
 def gct_params_first(alpha, gamma, beta, x):
     N, C, _H, _W = x.shape
