@@ -221,6 +221,25 @@ OPERATIONS = {  # by hand: squeezes, decisions, scales
 }
 
 
+@pytest.mark.parametrize("extent", [1, 2, 3, 4])
+def test_gather_excite_counts_the_pixels_of_its_windows(extent: int) -> None:
+    """Even and odd sides, and windows that are larger than the map."""
+    for h, w in ((4, 5), (6, 3), (2, 9)):
+        layer = re.GatherExcite(2, extent=extent)
+        cost = costs.count_net(Sequential(gate=layer), (2, h, w))["gate"]
+        x = np.zeros((1, 2, h, w))
+        z, _ = se.avg_pool2d(x, size=2 * extent - 1, stride=extent, padding=extent - 1)
+        rows, columns = (
+            sum(
+                0 <= k * extent - extent + 1 + i < side
+                for k in range(count)
+                for i in range(2 * extent - 1)
+            )
+            for side, count in zip((h, w), z.shape[2:], strict=True)
+        )
+        assert cost.se_squeezes == 2 * rows * columns
+
+
 def test_costs_of_blocks() -> None:
     """By hand: C = 64 at 56 x 56, r = 16."""
     c, pixels = 64, 56 * 56

@@ -72,8 +72,7 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
         z_1 = depthwise(x, w[0])        z_k+1 = depthwise(relu(z_k), w[k])        stride 2 each
         s = resize_nearest(sigmoid(z_S))
 
-    Their extent is 2^S. The authors' nets have batch norm behind each convolution; put it behind
-    the block, or take timm's.
+    Their extent is 2^S. The authors' nets have batch norm behind each convolution; here is none.
     x (N, C, H, W), w (S, C, 3, 3) give s (N, C, H, W); ``backward`` gives (dx, dw).
     """
     z = x
@@ -128,7 +127,7 @@ def _gates(x: Array, w: Array | None = None, *, extent: int | None = None) -> tu
 
 def _covered(side: int, extent: int) -> int:
     """Count the rows of all windows of ``window_gates`` on a side: they overlap."""
-    starts = range(1 - extent, side, extent)
+    starts = range(1 - extent, side - extent + 1, extent)
     return sum(min(start + 2 * extent - 1, side) - max(start, 0) for start in starts)
 
 
