@@ -51,6 +51,7 @@ PRIMITIVES = [
     *(Case(se.channel_correlate, {"circular": c}, {"K": (3, 3)}) for c in (False, True)),
     Case(se.channel_normalise, {"eps": 0.1}),
     Case(se.global_std_pool, {"eps": 0.1}),
+    Case(se.style_pool, {"eps": 0.1}),
     Case(se.global_l2_pool, {"eps": 0.1}),
     Case(se.weighted_pool),
     Case(se.softmax),

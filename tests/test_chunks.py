@@ -22,6 +22,7 @@ CHUNKED = (
     se.global_max_pool,
     se.channel_mean_max,
     se.global_std_pool,
+    se.style_pool,
     se.depthwise_conv2d,
     se.avg_pool2d,
     se.resize_nearest,

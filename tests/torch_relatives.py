@@ -40,6 +40,10 @@ def global_std_pool(x: Any, eps: float = 1e-5) -> Any:
     return torch.sqrt(x.flatten(2).var(2, unbiased=False) + eps)
 
 
+def style_pool(x: Any, eps: float = 1e-5) -> Any:
+    return torch.stack([x.mean((2, 3)), global_std_pool(x, eps)], 2)
+
+
 def global_l2_pool(x: Any, eps: float = 1e-5) -> Any:
     return torch.sqrt((x * x).sum((2, 3)) + eps)
 
@@ -143,6 +147,7 @@ TORCH = {
     "channel_correlate": channel_correlate,
     "channel_normalise": channel_normalise,
     "global_std_pool": global_std_pool,
+    "style_pool": style_pool,
     "global_l2_pool": global_l2_pool,
     "weighted_pool": lambda x, a: (x * a).sum((2, 3)),
     "softmax": lambda x: torch.softmax(x, dim=-1),

@@ -137,6 +137,8 @@ FORMULAS = [  # name, formula, gradient
     ("channel_shift", "y = x + v", "dx = dy, dv = sum of dy over H, W"),
     ("add", "y = x + skip", "dx = dy, dskip = dy"),
     ("global_std_pool", "z = standard deviation of x over H, W", "dx = (x - m) dz / (H W z)"),
+    ("style_pool", "t = (mean m, standard deviation z) of x over H, W",
+     "dx = dm / (H W) + (x - m) dz / (H W z)"),
     ("global_l2_pool", "z = root of the sum of x² over H, W", "dx = x dz / z"),
     ("weighted_pool", "z = sum of a x over H, W", "dx = a dz, da = sum of dz x over C"),
     ("one_map", "u = sum of w x over C, + b", "dx = w du, dw = sum of x du, db = sum of du"),

@@ -11,7 +11,7 @@ from numpy_se.ops.pooling import global_avg_pool, global_max_pool, max_pool2d
 from numpy_se.ops.resample import avg_pool2d, resize_nearest
 from numpy_se.ops.rows import layer_norm, softmax
 from numpy_se.ops.scale import add, channel_scale, channel_shift, gated, pixel_scale
-from numpy_se.ops.squeeze import global_l2_pool, global_std_pool, weighted_pool
+from numpy_se.ops.squeeze import global_l2_pool, global_std_pool, style_pool, weighted_pool
 
 __all__ = [
     "add",
@@ -43,6 +43,7 @@ __all__ = [
     "silu",
     "softmax",
     "softmax_cross_entropy",
+    "style_pool",
     "tanh",
     "weighted_pool",
 ]

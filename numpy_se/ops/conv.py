@@ -113,7 +113,7 @@ def conv2d(
     y = np.empty((n, oh, ow, f), x.dtype)
 
     def input_columns(part: slice) -> list[Array]:
-        canvas = _on_canvas(x[part], (height, width), (padding, padding))
+        canvas = on_canvas(x[part], (height, width), (padding, padding))
         return _columns(canvas, kh, kw, stride)
 
     def forward(part: slice) -> None:
@@ -155,12 +155,12 @@ def _input_gradient(dy: Array, w: Array, stride: int, padding: int, dx: Array) -
         if 0 in (rows, columns, ku, kv):
             phase[...] = 0  # no window covers these pixels
             continue
-        canvas = _on_canvas(dy, (rows + ku - 1, columns + kv - 1), (ku - 1 - m, kv - 1 - l))
+        canvas = on_canvas(dy, (rows + ku - 1, columns + kv - 1), (ku - 1 - m, kv - 1 - l))
         turned = entries[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, F, KU, KV)
         phase[...] = _correlate(_columns(canvas, ku, kv), turned).reshape(phase.shape)
 
 
-def _on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
+def on_canvas(a: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
     """Lay (N, C, H, W) on channels-last zeros (N, *size, C), from ``corner`` on.
 
     What lies beside the canvas is left out; the corner may.

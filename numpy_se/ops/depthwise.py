@@ -1,4 +1,11 @@
-"""Depthwise convolution: every channel has a kernel of its own."""
+"""Depthwise convolution: every channel has a kernel of its own.
+
+There is no matrix product to be had, as no two channels meet. The work is done on channels-last
+memory (N, H, W, C), where a row of the image is one stretch of W*C numbers, and so are its
+neighbours for a tap of the kernel, C numbers further. ``einsum`` multiplies such stretches by the
+tap and adds them up in one pass. A stride of s takes the convolution apart into s*s of stride 1,
+one for each phase of the pixels, as ``conv2d`` does for its dx.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
+from numpy_se.ops.conv import on_canvas
 from numpy_se.parallel import add_up, by_size, in_order
-from numpy_se.sums import pixel_dot
 
-CHUNK = 2**20  # bytes of a chunk: it stays in the cache
+CHUNK = 2**19  # bytes of x in a chunk: all that is made of it stays in the cache
 
 
 @op("N C H W, C KH KW -> N C OH OW")
@@ -43,34 +50,25 @@ def depthwise_conv2d(
             f"depthwise_conv2d: w has kernels of {kh} x {kw}; it wants at most "
             f"{h + 2 * padding} x {width + 2 * padding}, the map of x {x.shape} with its padding"
         )
-    rows, columns = -(-(h + 2 * padding) // stride), -(-(width + 2 * padding) // stride)
-    inside = np.s_[:, padding : padding + h, padding : padding + width]
     parts = by_size(n, x.nbytes, CHUNK)
-
-    def phases(part: Array) -> Array:
-        """Lay maps on zeros, channels last, and sort the pixels.
-
-        What a tap meets, every ``stride``-th pixel, then lies together: (stride, stride, N, ...).
-        """
-        canvas = np.zeros((len(part), rows * stride, columns * stride, c), x.dtype)
-        canvas[inside] = part.transpose(0, 2, 3, 1)
-        split = canvas.reshape(len(part), rows, stride, columns, stride, c)
-        return np.ascontiguousarray(split.transpose(2, 4, 0, 1, 3, 5))
-
-    def taps() -> Iterator[tuple[int, int, Any]]:
-        """Each entry of the kernel, and the pixels that meet it."""
-        for i, j in np.ndindex(kh, kw):
-            (row, a), (column, b) = divmod(i, stride), divmod(j, stride)
-            yield i, j, np.s_[a, b, :, row : row + oh, column : column + ow]
-
-    kernel = np.ascontiguousarray(w.transpose(1, 2, 0))  # (KH, KW, C): one loop over the channels
+    kernel = w.transpose(1, 2, 0)  # (KH, KW, C)
     y = np.empty((n, oh, ow, c), x.dtype)
 
+    def phases() -> Iterator[tuple[Array, Any, Any, tuple[int, int]]]:
+        """Give, for each phase, its taps, their place, its pixels, and the padding before them."""
+        for a, b in np.ndindex(stride, stride):
+            taps = np.s_[a::stride, b::stride]
+            row, column = (a - padding) % stride, (b - padding) % stride  # its first ones in x
+            before = (row + padding) // stride, (column + padding) // stride
+            yield kernel[taps], taps, np.s_[row::stride, column::stride], before
+
     def forward(part: slice) -> None:
-        pixels, out = phases(x[part]), y[part]
+        out = y[part]
         out[...] = 0
-        for i, j, place in taps():
-            out += pixels[place] * kernel[i, j]
+        for entries, _, (rows, columns), before in phases():
+            if entries.size:
+                size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
+                out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
 
     in_order(forward, parts)
 
@@ -78,23 +76,47 @@ def depthwise_conv2d(
         dx = np.empty((n, h, width, c), x.dtype)
 
         def backward_of(part: slice) -> list[Array]:
-            pixels = phases(x[part])
-            upstream = np.ascontiguousarray(dy[part].transpose(0, 2, 3, 1))  # (N, OH, OW, C)
-            dpixels, dw = np.zeros_like(pixels), np.empty_like(w)
-            for i, j, place in taps():
-                dw[:, i, j] = _channel_dot(upstream, pixels[place])
-                dpixels[place] += upstream * kernel[i, j]
-            together = dpixels.transpose(2, 3, 0, 4, 1, 5)
-            dx[part] = together.reshape(-1, rows * stride, columns * stride, c)[inside]
+            upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty_like(kernel)
+            for entries, taps, (rows, columns), (above, left) in phases():
+                phase, (ku, kv) = dx[part, rows, columns], entries.shape[:2]
+                if 0 in (ku, kv) or 0 in phase.shape:
+                    phase[...] = 0  # no window covers these pixels
+                    dw[taps] = 0
+                    continue
+                size = oh + ku - 1, ow + kv - 1
+                met = on_canvas(x[part, :, rows, columns], size, (above, left))
+                dw[taps] = _sum_products(met, upstream)
+                size = phase.shape[1] + ku - 1, phase.shape[2] + kv - 1
+                around = on_canvas(dy[part], size, (ku - 1 - above, kv - 1 - left))
+                phase[...] = _correlate(around, entries[::-1, ::-1])
             return [dw]
 
         (dw,) = add_up(in_order(backward_of, parts))
-        return dx.transpose(0, 3, 1, 2), dw
+        return dx.transpose(0, 3, 1, 2), dw.transpose(2, 0, 1)
 
     return y.transpose(0, 3, 1, 2), backward
 
 
-def _channel_dot(a: Array, b: Array) -> Array:
-    """Sum the product of two arrays (N, H, W, C) over all but the channels."""
-    total: Array = pixel_dot(a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2)).sum(axis=0)
+def _windows(a: Array, kh: int, kw: int) -> Array:
+    """View contiguous (N, H, W, C) so that a tap meets a stretch of it: (N, OH, KH, KW, OW*C)."""
+    n, h, w, c = a.shape
+    sn, sh, sw, sc = a.strides
+    shape, strides = (n, h - kh + 1, kh, kw, (w - kw + 1) * c), (sn, sh, sh, sw, sc)
+    return np.ndarray(shape, a.dtype, a, strides=strides)
+
+
+def _correlate(a: Array, kernel: Array) -> Array:
+    """Correlate maps (N, H, W, C) with kernels (KH, KW, C), at stride 1: (N, OH, OW, C)."""
+    (n, h, w, c), (kh, kw) = a.shape, kernel.shape[:2]
+    along_rows = np.tile(kernel, (1, 1, w - kw + 1))  # (KH, KW, OW*C)
+    y: Array = np.einsum("nhijp,ijp->nhp", _windows(a, kh, kw), along_rows)
+    return y.reshape(n, h - kh + 1, w - kw + 1, c)
+
+
+def _sum_products(a: Array, dy: Array) -> Array:
+    """Sum, for each tap, dy (N, OH, OW, C) times what the tap meets in ``a``: (KH, KW, C)."""
+    n, oh, ow, c = dy.shape
+    kh, kw = a.shape[1] - oh + 1, a.shape[2] - ow + 1
+    sums = np.einsum("nhijp,nhp->ijp", _windows(a, kh, kw), dy.reshape(n, oh, -1))
+    total: Array = sums.reshape(kh, kw, ow, c).sum(axis=2)
     return total

@@ -30,15 +30,8 @@ def global_std_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Ar
     Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, eq. 2.
     """
     check_eps("global_std_pool", eps)
+    m, z = _mean_and_deviation(x, eps)  # (N, C)
     pixels = x.shape[2] * x.shape[3]
-    m = pixel_sum(x) / pixels  # (N, C)
-    z = np.empty_like(m)
-
-    def forward(part: slice) -> None:
-        centred = x[part] - m[part, :, None, None]
-        z[part] = np.sqrt(pixel_dot(centred, centred) / pixels + x.dtype.type(eps))
-
-    in_order(forward, by_size(len(x), x.nbytes, CHUNK))
 
     def backward(dz: Array) -> Array:
         dx: Array = x - m[:, :, None, None]  # (N, C, H, W)
@@ -46,6 +39,46 @@ def global_std_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Ar
         return dx
 
     return z, backward
+
+
+@op("N C H W -> N C 2")
+def style_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Array], Array]]:
+    """Squeeze every channel of ``x`` to its style: its mean m, and its standard deviation z.
+
+    ``x`` feeds both, so its gradient is the sum of ``global_avg_pool`` and ``global_std_pool``:
+
+        dx[n,c,h,w] = dm[n,c] / (H*W) + (x[n,c,h,w] - m[n,c]) * g[n,c]    g = dz / (H*W * z)
+                    = x[n,c,h,w] * g[n,c] + (dm[n,c] / (H*W) - m[n,c] * g[n,c])
+
+    The second line goes over the map twice, for a product and a sum, where the two go five times.
+    x (N, C, H, W) gives t (N, C, 2), with t[n,c] = (m, z). Keeps ``x``, m and z.
+    Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, eq. 1 to 3.
+    """
+    check_eps("style_pool", eps)
+    m, z = _mean_and_deviation(x, eps)  # (N, C)
+    pixels = x.shape[2] * x.shape[3]
+
+    def backward(dt: Array) -> Array:
+        g = dt[:, :, 1] / (pixels * z)
+        dx: Array = x * g[:, :, None, None]  # (N, C, H, W)
+        dx += (dt[:, :, 0] / pixels - m * g)[:, :, None, None]
+        return dx
+
+    return np.stack([m, z], axis=2), backward
+
+
+def _mean_and_deviation(x: Array, eps: float) -> tuple[Array, Array]:
+    """Compute both (N, C), a few samples at a time: what lies around the mean is a new map."""
+    pixels = x.shape[2] * x.shape[3]
+    m = pixel_sum(x) / pixels
+    z = np.empty_like(m)
+
+    def forward(part: slice) -> None:
+        centred = x[part] - m[part, :, None, None]
+        z[part] = np.sqrt(pixel_dot(centred, centred) / pixels + x.dtype.type(eps))
+
+    in_order(forward, by_size(len(x), x.nbytes, CHUNK))
+    return m, z
 
 
 @op("N C H W -> N C")

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from numpy_se.contract import Array, op
-from numpy_se.ops import layer_norm, linear, one_map, relu, softmax, weighted_pool
+from numpy_se.ops import layer_norm, linear, relu, softmax
 
 Backward = Callable[[Array], tuple[Array, ...]]
 
@@ -25,21 +27,23 @@ def attention_pool(x: Array, wk: Array) -> tuple[Array, Callable[[Array], tuple[
 
     ``x`` is used twice, as in the block itself: it is summed, and it decides the weights.
 
-        dx = a dz + wk dk        dk by the softmax, from da[n,hw] = sum_c dz x
+        da[n,hw] = sum_c dz x        dk by the softmax        dwk[c] = sum_n,hw dk x
+        dx = dz a + wk dk            two terms for each entry: a product of C x 2 with 2 x H*W
 
     A constant added to k changes nothing, so there is no bias.
     x (N, C, H, W), wk (C,) give z (N, C); ``backward`` gives (dx, dwk).
     """
-    k, back_map = one_map(x, wk)  # (N, 1, H, W)
-    a, back_softmax = softmax(k.reshape(len(x), -1))  # (N, H*W)
-    z, back_sum = weighted_pool(x, a.reshape(k.shape))  # (N, C)
+    shape = x.shape
+    rows = x.reshape(*shape[:2], -1)  # (N, C, H*W)
+    a, back_softmax = softmax(wk @ rows)  # (N, H*W)
+    z = (rows @ a[:, :, None])[:, :, 0]
 
     def backward(dz: Array) -> tuple[Array, Array]:
-        dx, da = back_sum(dz)
-        dk = back_softmax(da.reshape(a.shape)).reshape(k.shape)
-        dx_weights, dwk = back_map(dk)
-        dx += dx_weights  # x is summed, and decides the weights
-        return dx, dwk
+        dk = back_softmax((dz[:, None] @ rows)[:, 0])  # (N, H*W)
+        factors = np.stack([dz, np.broadcast_to(wk, dz.shape)], axis=2)  # (N, C, 2)
+        dx = factors @ np.stack([a, dk], axis=1)  # one pass; x is summed, and decides the weights
+        dwk = (rows @ dk[:, :, None]).sum(axis=0)[:, 0]
+        return dx.reshape(shape), dwk
 
     return z, backward
 

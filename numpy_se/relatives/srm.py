@@ -21,7 +21,7 @@ import numpy as np
 from numpy_se.contract import Array, op
 from numpy_se.nets.layer import LayerBackward, Params, apply_op, check_rng
 from numpy_se.nets.layers import BatchNorm
-from numpy_se.ops import batch_norm, gated, global_avg_pool, global_std_pool, sigmoid
+from numpy_se.ops import batch_norm, gated, sigmoid, style_pool
 from numpy_se.relatives.layer import Relative
 
 Backward = Callable[[Array], tuple[Array, ...]]
@@ -46,19 +46,15 @@ def srm_gates(
     """
     if norm is batch_norm and len(x) == 1:
         raise ValueError("srm_gates: N is 1; batch norm wants at least 2 samples")
-    mean, back_mean = global_avg_pool(x)  # (N, C)
-    deviation, back_deviation = global_std_pool(x)  # (N, C)
-    u = w[:, 0] * mean + w[:, 1] * deviation
+    t, back_pool = style_pool(x)  # (N, C, 2)
+    u = (w * t).sum(axis=2)
     v, back_norm = norm(u[:, :, None, None], gamma, beta)  # (N, C, 1, 1)
     s, back_gate = sigmoid(v[:, :, 0, 0])
 
     def backward(ds: Array) -> tuple[Array, ...]:
         du, dgamma, dbeta = back_norm(back_gate(ds)[:, :, None, None])
-        du = du[:, :, 0, 0]  # (N, C)
-        dx = back_mean(w[:, 0] * du)
-        dx += back_deviation(w[:, 1] * du)  # x feeds both squeezes
-        dw = np.stack([(du * mean).sum(axis=0), (du * deviation).sum(axis=0)], axis=1)
-        return dx, dw, dgamma, dbeta
+        du = du[:, :, :, 0]  # (N, C, 1)
+        return back_pool(w * du), (du * t).sum(axis=0), dgamma, dbeta
 
     return s, backward
 
