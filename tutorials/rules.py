@@ -171,8 +171,8 @@ def claims_about_cued_digits(errors: Mapping[str, Runs]) -> dict[str, Claim]:
 def claims_about_depth(studies: Mapping[str, Runs]) -> dict[str, Claim]:
     """Give the claims of chapter 13 about the gain by SE, and its gates, along the depth.
 
-    ``studies[kernel][data][net]`` has the numbers of a net for each seed; the data are Fashion-MNIST
-    and cued digits.
+    ``studies[kernel][data][net]`` has the numbers of a net for each seed. The data are
+    Fashion-MNIST and cued digits.
     """
 
     def column(runs: Runs, depth: int, ratio: int | None, key: str) -> Array:
@@ -214,17 +214,19 @@ def claims_about_depth(studies: Mapping[str, Runs]) -> dict[str, Claim]:
 def claims_about_relatives(errors: Mapping[str, Runs]) -> dict[str, Claim]:
     """Give the claims of chapter 14 about what each block can do.
 
-    ``errors[kernel][task][block]`` has the test error for each seed. A block "can" if it leaves
-    less than half of the errors of the net without a block.
+    ``errors[kernel][task][block]`` has the test error for each seed. A block "can" if it halves the
+    errors of the net without a block; the number is that of halvings.
     """
 
-    def left(task: str, block: str) -> dict[str, Array]:
+    def halvings(task: str, block: str) -> dict[str, Array]:
         return by_kernel(
-            errors, lambda own: np.subtract(own[task][NO_BLOCK], 2 * np.array(own[task][block]))
+            errors, lambda own: np.log2(np.divide(own[task][NO_BLOCK], own[task][block]))
         )
 
     return {
-        f"{task}: {block}": Claim(left(task, block), words=("can", "cannot"), spread=2.0)
+        f"{task}: {block}": Claim(
+            halvings(task, block), bar=1.0, words=("can", "cannot"), spread=0.3
+        )
         for task, blocks in next(iter(errors.values())).items()
         for block in blocks
         if block != NO_BLOCK
