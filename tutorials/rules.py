@@ -50,9 +50,7 @@ def claims_about_mnist(errors: Mapping[str, Runs]) -> dict[str, Claim]:
         if other != "se":
             for share, name in {10: "a tenth", 23: "a 23rd"}.items():
                 values = saved(net, other, share)
-                claims[f"  saves less than {name} of {title[2:]}"] = Claim(
-                    values, "below", spread=spread
-                )
+                claims[f"{title}: below {name}"] = Claim(values, "below", spread=spread)
     return claims
 
 
