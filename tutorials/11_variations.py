@@ -256,3 +256,182 @@ if LONG:
         for kernel, runs in done.items()
     }
     keep("11_variations", {"data": str(digits), "epochs": EPOCHS, "runs": studies})
+kept_study = kept("11_variations")
+studies, claims = kept_study["runs"], claims_about_variations(kept_study["runs"])
+print(f"kept results of {kept_study['made']['command']}: {kept_study['data']}")
+
+# %%
+# Differences, with intervals
+# ---------------------------
+#
+# For every seed k we have the error of the variation and that of the standard block. We take their
+# difference :math:`d_k`, in percentage points. As in chapter 9, the S differences have a mean and a
+# standard deviation :math:`\sigma`, and :math:`t_{S-1}` is Student's: 2.09 for S = 20. If chance
+# acts like a normal distribution, then the true difference lies in
+#
+# .. math:: \bar d \pm t_{S-1} \, \frac{\sigma}{\sqrt{S}}
+#
+# in 95 of 100 such studies. What can be seen with 20 seeds, by the spread of the trials:
+
+print_power(claims)
+
+# %%
+# "Alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance if
+# nothing mattered. "Corrected" is the verdict of all rows together (chapter 9), and it counts.
+
+print_verdicts(claims)
+
+# %%
+# The last row tests a claim of chapter 10 in another way: "The effect of SE block becomes greater
+# in later layers." Then a single block should save more mistakes in stage 3 than in stage 1. In the
+# paper it does, by 23.03 - 22.68 = 0.35 points (stages 4 and 2). The later block also has more
+# weights, here as there.
+#
+# The figure shows the table, two lines for each variation: one for each kernel. A filled point is
+# decided after the correction. On the right are the differences of the paper, on a scale of their
+# own. The paper trained one net for each row, so there are no intervals.
+
+heights, height = {}, 0.0
+for table, rows in TABLES.items():
+    for line in (table, *rows):
+        heights[line] = height = height - 1.0
+    height -= 0.4
+
+answers = verdicts(claims)
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 7.4), width_ratios=[3, 2], sharey=True)
+for row in VARIATIONS:
+    for number, (kernel, values) in enumerate(claims[row].values.items()):
+        mean, half = interval(values)
+        place, fill = heights[row] - 0.35 * (number - 0.5), "full"
+        if answers[row] == "undecided":
+            fill = "none"
+        label = kernel if row == next(iter(VARIATIONS)) else None
+        axes[0].errorbar(
+            mean, place, xerr=half, fmt="o", color=f"C{number}", fillstyle=fill, label=label
+        )
+for rows in TABLES.values():
+    for row, (_, paper) in rows.items():
+        if paper:
+            axes[1].plot(paper - PAPER_STANDARD, heights[row], "D", color="C6")
+
+axes[0].set(title="test error here, minus standard", ylim=(height - 0.4, 0))
+axes[1].set(title="the paper: top-1 error")
+axes[0].set_yticks(list(heights.values()), list(heights))
+for label in axes[0].get_yticklabels():
+    label.set_weight("bold" if label.get_text() in TABLES else "normal")
+for axis in axes:
+    axis.set_xlabel("← better   points   worse →")
+    axis.axvline(0, color="0.5", linewidth=1)
+    axis.grid(False, axis="y")
+    axis.tick_params(axis="y", length=0)
+figure.legend(loc="outside lower left", ncols=2)
+left_open = sum(answers[row] == "undecided" for row in VARIATIONS)
+figure.suptitle(
+    f"{len(SEEDS)} seeds, two kernels: {left_open} of {len(VARIATIONS)} rows are undecided",
+    weight="bold",
+)
+show(figure, "11_variations")
+
+# %%
+# How to read it, and how not to
+# ------------------------------
+#
+# - *Undecided is not equal.* The interval says which true differences fit what was seen. If it goes
+#   from -1 to +1, the variation can be a clear gain or a clear loss.
+# - *The controls show how far chance goes* when nothing is different. What is not clearly further
+#   away than the controls is not a finding.
+# - *All rows share the standard runs.* If these few runs had bad luck, all differences move to the
+#   left together, and the controls with them. Then several rows can be decided at once, by one
+#   piece of chance. So a column of points on one side is no evidence, and Holm's correction does
+#   not mend it: it holds for each row, whatever they share.
+# - *The interval speaks of seeds.* The images and the learning rate are the same in all runs.
+#   Others could shift the rows.
+# - *It speaks of this net.* Short training on few images rewards what learns fast. The paper's nets
+#   are deep, wide and trained to the end. Another sign here does not say that the paper is wrong.
+
+for side in ("worse", "better"):
+    rows = [row for row in VARIATIONS if answers[row] == side]
+    print(f"{side} than the standard block: {', '.join(rows) or 'no row'}")
+controls = [row for row in VARIATIONS if "drawn anew" in row]
+print(f"controls that are decided: {sum(answers[row] != 'undecided' for row in controls)} of 3")
+stages = "one block saves more in stage 3 than in stage 1"
+print(f"{stages}: {answers[stages]}")
+
+# %%
+# How many seeds would be enough? With many of them, the half width of the interval is about
+# :math:`2 \sigma / \sqrt S`. We set it to the difference that we want to see, take the median of
+# :math:`\sigma` over all variations, and solve for S. A true difference of this size is then
+# decided in about half of the studies; with twice as many seeds, in about 8 of 10. Without pairs,
+# :math:`\sigma` would be :math:`\sqrt 2` times the standard deviation of the error itself.
+
+
+def errors(kernel, row):
+    return np.array([run["error"] for run in studies[kernel][row]])
+
+
+for kernel in studies:
+    spread = np.median([np.std(claims[row].values[kernel], ddof=1) for row in VARIATIONS])
+    alone = np.sqrt(2) * np.median([errors(kernel, row).std(ddof=1) for row in studies[kernel]])
+    print(f"{kernel}: sigma is about {spread:.2f} points with pairs, {alone:.2f} without")
+    for points in (0.2, 0.1):
+        needed = int(np.ceil((2 * spread / points) ** 2))
+        print(f"  half width of {points} points: about {needed} seeds")
+
+# %%
+# Stuck blocks
+# ------------
+#
+# A ReLU that is 0 sends no gradient back. As a gate, it closes a channel: what the branch computes
+# there is thrown away. If the gates of a channel are 0 for all images, its row of w2 gets no
+# gradient. Only a change of the hidden units can open it again. If all channels are closed, then
+# w1, w2 and the convolution before them get no gradient, and the block is stuck until its input
+# changes. The shortcut still carries x. So the net learns on without this block, and the loss alone
+# does not show it.
+#
+# A sigmoid cannot close in this way, but its block can be stuck all the same. When all hidden units
+# are 0, every gate is exactly 0.5, and with tanh it is 0. The fewer hidden units there are, the
+# more likely that is: with r = 8 the first block has two. We counted both on test images, after
+# training, over all seeds:
+
+for kernel, runs in studies.items():
+    print(f"\n{kernel}: {'stuck blocks':>20}   channels closed for all images, by block")
+    for row in ("standard", "r = 8 (paper 32)", "tanh", "ReLU"):
+        stuck = sum(run["stuck"] for run in runs[row])
+        blocks = sum(len(run["closed"]) for run in runs[row])
+        closed = 100 * np.mean([run["closed"] for run in runs[row]], axis=0)
+        print(
+            f"{row:22} {stuck:3} of {blocks}   ", "   ".join(f"{share:3.0f} %" for share in closed)
+        )
+
+# %%
+# Closed channels and a larger error can stand in the same row, and the one need not be the cause of
+# the other. A stuck standard block only halves its branch.
+#
+# Questions
+# ---------
+#
+# 1. Why are the differences taken seed by seed, and not between the two means?
+# 2. NoSqueeze has exactly as many weights as the standard block. What can it not do?
+# 3. At the start, about half of the tanh gates of a block are negative. What does this mean for
+#    the residual block, and what is different with sigmoid gates?
+# 4. With the ReLU gate, what would a bias b2 = 1 at the start change?
+# 5. One of the controls is decided "alone", and not after the correction. What do you say of it?
+#
+# Now exercises 20 to 24: ``python -m numpy_se.exercises``.
+#
+# Answers
+# -------
+#
+# 1. The mean is the same, but not the interval. Runs with one seed share the order of the images
+#    and the first weights, so part of their luck is common, and cancels in the difference. Training
+#    forgets some of what was shared, or all of it: the two numbers for sigma above tell what
+#    pairing gained here.
+# 2. It cannot look beyond a pixel. The standard block lets all pixels decide together over a
+#    channel: a pixel in a corner learns what is in the middle. A 1x1 convolution cannot do that.
+# 3. These channels of F are subtracted from x, not added. To change its sign, a gate must pass 0.
+#    There, nothing of F passes, and the scale path gives F no gradient: it has the factor s.
+#    Sigmoid gates are positive and begin around 0.5, so about half of F passes from the first step.
+# 4. The gates would begin around 1. So most channels would begin open, and most rows of w2 would
+#    get a gradient. The paper has no biases in these tables, so we have none either.
+# 5. That this happens: among twenty rows without any difference, about one. It is why a row of
+#    the same kind that is no control, and is decided alone only, is no finding either.

@@ -280,18 +280,19 @@ if LONG:
     }
     keep("12_where", {"data": str(images), "epochs": EPOCHS, "errors": errors})
 study = kept("12_where")
-print(f"kept results: {study['data']}, {study['epochs']} epochs; {study['made']['command']}")
-errors = {name: np.array(values) for name, values in study["errors"].items()}
-print(f"{'':16}{'parameters':>11}{'error':>8}{'':10}{'minus twice that with SE'}")
-for name, values in errors.items():
-    size = sum(array.size for array in NETS[name].init(rng).values())
-    mean, half = interval(values)
-    line = f"{name:16}{size:11,}{mean:8.2f} ± {half:.2f}"
-    if name != "with SE":
-        mean, half = interval(values - 2 * errors["with SE"])
-        side = verdict(mean, half, "most errors", "fewer", kept=True)
-        line += f"{mean:13.2f} ± {half:.2f}   SE removes: {side}"
-    print(line)
+errors, claims = study["errors"], claims_about_cued_digits(study["errors"])
+print(f"kept results of {study['made']['command']}: {study['data']}, {study['epochs']} epochs")
+print_power(claims)
+
+# %%
+# The errors, and the verdicts, as in chapter 9:
+
+print(f"\n{'':16}{'parameters':>11}", *(f"{kernel:>15}" for kernel in errors))
+for name, layers in NETS.items():
+    size = sum(array.size for array in layers.init(rng).values())
+    cells = (interval(of_nets[name]) for of_nets in errors.values())
+    print(f"{name:16}{size:11,}", *(f"{mean:8.2f} ± {half:4.2f}" for mean, half in cells))
+print_verdicts(claims)
 
 # %%
 # What we learn
