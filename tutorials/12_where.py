@@ -20,7 +20,7 @@ After this chapter you can
 import matplotlib.pyplot as plt
 import numpy as np
 from course import LONG, QUICK, RUNS, keep, kept, show
-from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
+from evidence import interval, print_power, print_verdicts, sweep_by_kernel
 from rules import claims_about_cued_digits
 
 from numpy_se import flatten, max_pool2d, relu
