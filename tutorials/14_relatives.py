@@ -390,3 +390,58 @@ for number, task in enumerate(TASKS):
         mark = "" if hits.get((task, name), True) else "  <-"
         print(f"  {name:16}{predicted:11}{seen}{mark}")
 print(f"\n{sum(hits.values())} of {len(hits)} predictions were right")
+
+# %%
+# What we learn
+# -------------
+
+for task in TASKS:
+    for word in (CAN, CANNOT, "undecided"):
+        blocks = [name for name in PREDICTIONS if found[f"{task}: {name}"] == word]
+        print(f"{task}: {word}: {', '.join(blocks) or 'no block'}")
+lost = {
+    f"{name} ({task}, {kernel})": sum(e > 80 for e in own)
+    for kernel, tasks in errors.items()
+    for task, blocks in tasks.items()
+    for name, own in blocks.items()
+}
+print("runs that ended near chance, 90 %:", end=" ")
+print(", ".join(f"{count} of {name}" for name, count in lost.items() if count) or "none")
+
+# %%
+# - *A channel that sees itself alone can know the sign.* We had predicted that SRM cannot do what
+#   SE does. But the first convolution mixes the three channels of the image: a map can hold the
+#   stripes of the sign and the strokes of one digit, and then its own statistics tell which sign
+#   it is. The deviation tells more than the mean: compare SRM with "GE, mean", which has nothing
+#   else and no weights.
+# - *The order of the channels is made by training.* ECA sees three neighbours, in whatever order
+#   they stand: nothing is lost when the order is drawn at random before the first step.
+# - *A gate for each pixel does not carry a sign to other places.* sSE sees the sign only where it
+#   is; with it alone, the net makes more errors than without a block.
+# - *To add is not to multiply.* GC adds one number to each channel. To close a map, it must push it
+#   below 0 everywhere, at its brightest pixel too, and then the ReLU behind it passes nothing back.
+# - *A mean can hide two kinds of runs.* Where some runs do as well as with SE and others end near
+#   chance, the interval is wide and the verdict undecided. The rings in the figure tell more: such
+#   a block can do it, and does not always learn it with this recipe.
+#
+# Questions
+# ---------
+#
+# 1. How would you test that SRM's maps hold the sign and a digit together?
+# 2. The gates of GE around see 4 x 4 pixels. Why is that no help here?
+# 3. A block is undecided with five good runs and one at chance. What would you report?
+# 4. ``gated`` gives the gradient of every block here. Which two of its paths does GC have, which
+#    adds in place of scaling?
+#
+# Answers
+# -------
+#
+# 1. Let the first convolution see one channel of the image for each map, with a filter that is 0 on
+#    the two others. Then no map has both, and only gates that look at other channels can help. Or
+#    look at the filters of a trained net, as chapter 12 does.
+# 2. The digits fill most of the image, and the sign is a patch somewhere. Around most places of a
+#    digit there is no sign.
+# 3. All six numbers, and that one run failed; then look why, with seeds that were not used before.
+#    To leave it out would be to choose the runs by their result.
+# 4. x is handed on, so dx = dy takes the place of s dy; and x decides the shift, so the gradient of
+#    the context for dt = sum of dy is added. Chapter 4's rule, with a sum in place of the product.
