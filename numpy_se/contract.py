@@ -133,6 +133,13 @@ def check_number(title: str, name: str, value: object) -> None:
         raise TypeError(f"{title}: {name} is {in_short(value)}; it wants a number")
 
 
+def check_eps(title: str, eps: object) -> None:
+    """Refuse what cannot be added below a root: no number, or a negative one."""
+    check_number(title, "eps", eps)
+    if not eps >= 0:  # type: ignore[operator]
+        raise ValueError(f"{title}: eps is {eps}; it wants 0 or more")
+
+
 def check_op(subject: str, op: object) -> None:
     """Refuse what cannot be an operation, as it cannot be called."""
     if not callable(op):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy_se as se
 from numpy_se import fused
 from numpy_se import relatives as re
+from numpy_se.contract import Array, op
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,13 @@ BLOCKS += [
     ),
 ]
 
+
+@op("N C H W -> N C H W")
+def gather_excite(x: Array, *, extent: int) -> Any:
+    """Without weights: with them, there is no extent."""
+    return re.gather_excite(x, extent=extent)
+
+
 RELATIVES = [
     *(
         Case(op, {"circular": circular}, {"K": (3, 3)})
@@ -100,7 +108,8 @@ RELATIVES = [
     Case(re.channel_attention_gates),
     Case(re.spatial_attention_gates, bounds={"K": (3, 3)}),
     Case(re.cbam, bounds={"K": (3, 3)}),
-    *(Case(re.gather_excite, {"extent": extent}, {"S": (1, 2)}) for extent in (None, 1, 2)),
+    Case(re.gather_excite, bounds={"S": (1, 2)}),
+    *(Case(gather_excite, {"extent": extent}) for extent in (1, 2)),
     Case(re.convolved_gates, bounds={"S": (1, 3)}),
     Case(re.mean_gates),
     Case(re.window_gates, {"extent": 2}),
@@ -111,10 +120,10 @@ RELATIVES = [
     Case(re.gct_gates, {"eps": 0.1}),
     Case(re.gct, {"eps": 0.1}),
     Case(re.attention_pool),
-    Case(re.context),
-    *(Case(re.global_context, {"gate": gate}) for gate in (None, se.sigmoid)),
+    Case(re.context, bounds={"R": (2, 4)}),
+    *(Case(re.global_context, {"gate": gate}, {"R": (2, 4)}) for gate in (None, se.sigmoid)),
     Case(re.scale_and_shift, bounds={"C": (2, 2), "D": (4, 4)}),
-    Case(re.scales_and_biases),
+    Case(re.scales_and_biases, bounds={"C": (2, 2), "D": (4, 4)}),
     Case(re.scale_bias_se, bounds={"C": (2, 2), "D": (4, 4)}),
 ]
 

@@ -3,6 +3,7 @@
     python tests/matrix.py                                  the figures of the README
     python tests/matrix.py --seeds 1 --clean 20             a first look, in some minutes
     python tests/matrix.py --only strangers --seeds 1       one part of it
+    python tests/matrix.py --only bank --match sigmoid      what has this in its title or its file
 
 ``bank``: every wrong backward of the bank is checked on several seeds, each with the first inputs
 that are drawn. It counts as caught if every seed shows it, and as named if the report of the first
@@ -135,6 +136,8 @@ def look_at_right(number: int, checks: int) -> Row:
     lines = []
     for seed in range(checks):
         shapes = ",".join(terms if seed % 2 else terms[:needed])
+        for letter, (low, high) in case.bounds.items():
+            shapes = re.sub(rf"\b{letter}\b", str(low + seed % (high - low + 1)), shapes)
         report = se.gradcheck(case, shapes=shapes, seed=seed)
         counts["kinks"] += report.at_kinks > 0
         counts["undecided"] += report.verdict == "inconclusive"
@@ -150,14 +153,18 @@ def rows(part: str, options: argparse.Namespace, pool: Executor) -> Iterator[Row
     every: Sequence[Any]
     times: Any = repeat(options.seeds)
     if part == "bank":
-        look, every = look_at_mutant, range(len(whole_bank()))
+        titles = [f"{mutant.of} {mutant.title}" for mutant in whole_bank()]
+        look, every = look_at_mutant, [k for k, t in enumerate(titles) if options.match in t]
     elif part == "strangers":
-        files = strangers_by_file().items()
-        look, every = look_at_stranger, [(f, k) for f, all_ in files for k in range(len(all_))]
+        places = [(f, k, s) for f, own in strangers_by_file().items() for k, s in enumerate(own)]
+        look = look_at_stranger
+        every = [(f, k) for f, k, s in places if options.match in f"{f} {s.title}"]
     else:
         variants = Counter(case.op for case in CASES)
         times = [-(-options.clean // variants[case.op]) for case in CASES]
         look, every = look_at_right, range(len(CASES))
+        every = [k for k in every if options.match in CASES[k].title]
+        times = [times[k] for k in every]
     yield from pool.map(look, every, times, chunksize=1 if part == "clean" else 4)
 
 
@@ -184,6 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=10, help="for each mutant and stranger")
     parser.add_argument("--clean", type=int, default=300, help="checks of each right operation")
     parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--match", default="", help="a part of their titles or files")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     options = parser.parse_args(argv)
 

@@ -682,7 +682,21 @@ def test_an_overflow_that_gives_nan_is_found() -> None:
     assert report.causes[0].code == "any.nan-gradient"
 
 
+def gated_deviation(x: Any) -> Any:
+    """Where all entries of a row are alike, its deviation is 0, and the gradient 0 / 0."""
+    centred, s = x - x.mean(axis=1, keepdims=True), 1 / (1 + np.exp(-x))
+    d = np.sqrt((centred**2).mean(axis=1, keepdims=True))
+
+    def backward(dy: Any) -> Any:
+        return dy * d * s * (1 - s) + (dy * s).sum(axis=1, keepdims=True) * centred / (
+            d * x.shape[1]
+        )
+
+    return s * d, backward
+
+
 FINITE = {
+    "a deviation of 0": gated_deviation,
     "exp, infinite": lambda x: (np.exp(x), lambda dy: dy * np.exp(x)),
     "log, outside of its domain": lambda x: (np.log(x), lambda dy: dy / x),
     "sigmoid": se.sigmoid,

@@ -279,6 +279,30 @@ def test_max_pooling_sends_the_gradient_to_the_first_maximum() -> None:
     np.testing.assert_array_equal(se.global_max_pool(ties)[1](np.ones((1, 1))), first)
 
 
+def test_the_first_of_equal_channels_is_the_largest() -> None:
+    x = np.ones((1, 3, 2, 2))
+    _, backward = se.channel_mean_max(x)
+    dx = backward(np.stack([np.zeros((1, 2, 2)), np.ones((1, 2, 2))], axis=1))
+    np.testing.assert_array_equal(dx[0, :, 0, 0], [1, 0, 0])
+
+
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_softmax_has_no_overflow(size: float) -> None:
+    x = np.array([[size, size + 1, size - 2]])
+    y, _ = se.softmax(x)
+    np.testing.assert_allclose(y, se.softmax(x - size)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("pool", [se.global_l2_pool, se.global_std_pool])
+def test_what_stands_below_a_root_is_1e_5_unless_told(pool: Any) -> None:
+    zeros = np.zeros((2, 3, 4, 5))
+    np.testing.assert_allclose(pool(zeros)[0], np.sqrt(1e-5), rtol=1e-12)
+    x, e = normal(3, (2, 3, 4, 5), (2, 3))
+    rows = [e, np.ones(3), np.zeros(3)]
+    for op, args in ((pool, [x]), (se.channel_normalise, [e]), (se.layer_norm, rows)):
+        np.testing.assert_array_equal(op(*args)[0], op(*args, eps=1e-5)[0])
+
+
 def test_max_pooling_wider_than_a_byte_can_count() -> None:
     x = np.arange(2 * 17 * 18, dtype=float).reshape(1, 2, 17, 18)
     y, backward = se.max_pool2d(x, size=17)

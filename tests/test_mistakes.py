@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import some
 
 import numpy_se as se
@@ -39,7 +41,8 @@ SQUARE |= {"1": 1, "2": 2, "3": 3, "P": 25, "Q": 3, "Y": 10}
 NO_MISTAKE = 1e-9
 LATER = r"\.factor$|^[^:]*-for-\w+$"
 ALREADY = r".*\.((mean|sum)-path|sum\.dm)\.averaged"  # it is averaged, or spread, already
-ALREADY += r"|cbam.*(w-reshaped|\.d[su]\.(averaged|summed))"  # a map has one channel
+ALREADY += r"|cbam.*(w-reshaped|\.d[qt]\.(averaged|summed))"  # a map has one channel
+ALREADY += r"|.*maximum\.v-for-x|residual-se-relu\.outer-relu.*"  # the gates are positive
 # Operations that are found under another name.
 ALIASES = {"matmul": "linear", "mlp-activation-dense-relu-dense-sigmoid": "excite"}
 ROWS = r"(is missing|in place of x) in d[pax]$"
@@ -64,6 +67,19 @@ EQUAL = [
     ),
     {"in the gate: s in place of the mask", "in the scale: y in place of x"},
     {"the squeeze path has a factor x too much", "in the squeeze: z in place of the mask"},
+    {"in the reset: rh in place of r in dh", "the reset path has a factor h too much"},
+    {"in the scale: y in place of x in ds", "the gate path has a factor s too much"},
+    *(  # nothing lies above 6 here
+        {
+            f"{where}the mask begins at {x} > 0, as that of ReLU or ReLU6",
+            f"{where}the mask is 0 < {x} < 6: it is not shifted",
+        }
+        for where, x in (("", "x"), ("in the gate: ", "u"))
+    ),
+    *(  # a product of two gates
+        {f"the {gate} scale path has a factor {name} too much" for gate in ("channel", "pixel")}
+        for name in "stuvxpqza"
+    ),
     {"the maximum path has a factor x too much", "in the maximum: zm in place of the mask"},
     {
         "the addition path has a factor f too much",
@@ -97,15 +113,10 @@ ARRAYS = {
     **{"prelu": "N C, C", "learned_swish": "N C, C", "layer_norm": "N C, C, C"},
     **{"rms_norm": "N C, C, C", "standardise": "N C", "l2_normalise": "N C"},
     **{"group_norm": "N C H W, C, C", "cross_entropy": "N K, N K", "nll": "N K, N K"},
-    **{"one_map": "N C H W, C, U", "spatial-gate": "N C H W, C, U", "glu-halves": "N G"},
+    **{"one_map": "N C H W, C, 1", "glu-halves": "N G"},
     **{"dense-cross-entropy": "N I, I O, O, N O", "dense": "N T I, I O, O"},
-    **dict.fromkeys(("scse", "scse-larger", "scse-serial"), "N C H W, R C, C R, C, R, C, U"),
-    **{"cbam-spatial": "N C H W, 1 2 Q Q, U", "cbam": "N C H W, C R, R C, 1 2 Q Q, U"},
-    **{"style-gate": "N C H W, C 2, C", "srm": "N C H W, C 2, C, C", "gct": "N C H W, C, C, C"},
-    **{"global-context-unbiased": "N C H W, C, C R, R C, R, R", "gather": "N C H W, C 3 3"},
-    **{"one-layer-context": "N C H W, C, C C"},
-    **{"gather-excite-convolution": "N C H W, C 3 3", "simple-context": "N C H W, C, C R, R C"},
-    **{"global-context": "N C H W, C, C R, R C, R, R, R, C", "attention-pool-map": "N C H W, C"},
+    **{"cbam-spatial": "N C H W, 1 2 Q Q, 1", "cbam": "N C H W, C R, R C, 1 2 Q Q, R, C, 1"},
+    **dict.fromkeys(("gather", "gather-excite-convolution"), "N C H W, C 3 3"),
     **{"cosine_similarity": "N C, N C", "attention-pool": "N T D, D U", "gate": "N I, I I, I"},
 }
 POSITIVE = {"log", "log1p", "sqrt", "kl", "kl_log", "poisson", "nll"}
@@ -339,17 +350,44 @@ def arranged(layout: Layout, seed: int) -> tuple[Any, ...]:
     return tuple(theirs)
 
 
-@pytest.mark.parametrize("layout", block._layouts(*AXES), ids=str)
-def test_layouts_round_trip_and_are_recognised(layout: Layout) -> None:
-    args = arranged(layout, 4)
-    back = layout.theirs(dict(enumerate(layout.ours(args))), args)
-    for k, a in enumerate(args):
-        np.testing.assert_array_equal(back[k], a)
-    for op in (block.squeeze_excite, block.excitation):
-        chain = op(se.global_max_pool, se.silu, se.hard_sigmoid)
-        found = recognise([(args, Known(chain, layout).output(args))])[0]
-        assert found.layout == layout
-        assert [s.op for s in plain(found.op)[0].stages] == [s.op for s in chain.stages]
+@given(
+    axes=st.sampled_from([*AXES]),
+    order=st.permutations(range(5)),
+    left=st.sets(st.sampled_from([3, 4])),
+    turned=st.sets(st.sampled_from([1, 2])),
+    thick=st.sets(st.sampled_from([1, 2, 3, 4])),
+    whole=st.booleans(),
+)
+def test_a_block_is_recognised_whatever_the_order_and_the_shapes_of_its_arguments(
+    axes: str, order: list[int], left: set[int], turned: set[int], thick: set[int], whole: bool
+) -> None:
+    """Biases may be left out, weights be turned, and axes of length 1 be added."""
+    make = block.squeeze_excite if whole else block.excitation
+    chain = make(se.global_max_pool, se.silu, se.hard_sigmoid)
+    there = [k for k in order if k not in left]
+    pairs = []
+    for extra in (0, 1):  # other sizes, too
+        rng = np.random.default_rng(extra)
+        r, c = 2 + extra, 5 + extra
+        shape = [c if size == 5 else size for size in AXES[axes]]
+        ours = [rng.standard_normal(size) for size in (shape, (r, c), (c, r), r, c)]
+        theirs = []
+        for k in there:
+            a = ours[k].T if k in turned else ours[k]
+            theirs.append(a[..., None, None] if k in thick else a)
+        args = (
+            Layout(axes).map_in(ours[0]),
+            *(ours[k] if k in there else None for k in range(1, 5)),
+        )
+        y = chain(*args)[0]
+        pairs.append((tuple(theirs), Layout(axes).map_out(y, np.shape(ours[0])) if whole else y))
+    found = recognise(pairs)[0]
+    assert [s.op for s in plain(found.op)[0].stages] == [s.op for s in chain.stages]
+    for args, _ in pairs:
+        taken = [a for a in found.layout.ours(args) if a is not None]
+        back = found.layout.theirs(dict(enumerate(taken)), args)
+        for k, a in enumerate(args):
+            np.testing.assert_array_equal(back[k], a)
 
 
 @pytest.mark.parametrize("known", some(CASES, 2), ids=title)

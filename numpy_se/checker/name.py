@@ -162,6 +162,7 @@ class _Search:
         self.op, self.probes, self.wrong = op, probes, wrong
         self._suspects: dict[int, list[Any]] = {}
         self._fits: dict[tuple[int, int], dict[str, bool]] = {}
+        self._right: dict[int, set[str]] = {}
         if not probes:
             return
         self.first = probes[0]
@@ -281,7 +282,8 @@ class _Search:
     def mistake(self, only: str = "") -> tuple[str, str] | None:
         """A mistake known in this operation that predicts all gradients, or ``only`` one.
 
-        It must do so at every probe, and something must be wrong at one of them.
+        It must do so at every probe, and something must be wrong at one of them. Others may be
+        wrong in another way, but where they are right, the mistake must leave them right.
         """
         if not any(self._is_wrong(probe, only) for probe in self.probes):
             return None
@@ -292,7 +294,10 @@ class _Search:
                 key = suspect.code, suspect.text
                 if (left is None or key in left) and key not in fitting:
                     found = self.fits(k, i)
-                    if found and all(fit for name, fit in found.items() if name == (only or name)):
+                    if found and all(
+                        fit or (name != (only or name) and name not in self.right(k))
+                        for name, fit in found.items()
+                    ):
                         fitting[key] = None
             left = fitting if left is None else {key: None for key in left if key in fitting}
             if not left:
@@ -343,6 +348,19 @@ class _Search:
                 }
             )
         return self._fits[k, i]
+
+    def right(self, k: int) -> set[str]:
+        """Name the gradients that are right at a probe."""
+        if k not in self._right:
+            probe = self.probes[k]
+            self._right[k] = {
+                name
+                for number, (name, given) in enumerate(
+                    zip(probe.names, probe.run.grads, strict=True)
+                )
+                if _same(probe, number, given, probe.right(number))
+            }
+        return self._right[k]
 
     def nonlinearity(self, name: str) -> tuple[str, str] | None:
         """Say how a gradient is not linear in dy, or nothing."""

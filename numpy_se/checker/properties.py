@@ -7,7 +7,7 @@ does, and how much that is, is measured: by moving what goes in by one unit in t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,33 +145,51 @@ def limits_of(names: tuple[str, ...], args: tuple[Any, ...]) -> list[str]:
 def overflow(op: Op, names: tuple[str, ...], args: tuple[Any, ...]) -> list[Finding]:
     """Look for NaN at large arguments: an overflow whose infinities meet, as inf / inf.
 
-    Each argument in turn is made large. A NaN without an overflow, as from the logarithm of a
-    negative number, says that the argument lies outside of the domain, and is no mistake.
+    Each argument in turn is made large, all of its entries alike. A NaN without an overflow, as
+    from the logarithm of a negative number, says that the argument lies outside of the domain, and
+    is no mistake. So it is where entries that are alike give NaN without being large, as those of a
+    channel without deviation.
     """
     floats = float_names(names, args)
-    for place, large in (
-        (i, OVERFLOW * sign) for i, a in enumerate(args) if is_float(a) for sign in (1, -1)
+    for place, sign in (
+        (i, sign) for i, a in enumerate(args) if is_float(a) for sign in (1, -1)
         if (sign * a > 0).any()
     ):  # fmt: skip
-        flags: list[str] = []
-        made_large = (large + 0 * a if i == place else a for i, a in enumerate(copies(args)))
+        large = OVERFLOW * sign
+        subject, overflowed = _first_nan(op, floats, args, place, large)
+        if not (subject and overflowed) or _first_nan(op, floats, args, place, sign)[0]:
+            continue
         where = f"at {names[place]} = {large:g}: an overflow"
-        with np.errstate(over="call", call=lambda kind, _, flags=flags: flags.append(kind)):
-            try:
-                y, backward = op(*made_large)
-                if np.isnan(y).any() and flags:
-                    text = f"y is nan {where}"
-                    return [Finding(Kind.NOT_FINITE, "y", text, code="any.nan-y")]
-                if not np.isfinite(y).all():
-                    continue
-                grads = _gradients(backward, np.ones(np.shape(y)))
-            except Exception:  # it may not take large numbers
-                continue
-        for name, g in zip(floats, grads, strict=False):
-            if flags and g.dtype.kind == "f" and np.isnan(g).any():
-                text = f"d{name} is nan {where}, though y is finite"
-                return [Finding(Kind.NOT_FINITE, f"d{name}", text, code="any.nan-gradient")]
+        if subject == "y":
+            return [Finding(Kind.NOT_FINITE, "y", f"y is nan {where}", code="any.nan-y")]
+        text = f"{subject} is nan {where}, though y is finite"
+        return [Finding(Kind.NOT_FINITE, subject, text, code="any.nan-gradient")]
     return []
+
+
+def _first_nan(
+    op: Op, floats: Sequence[str], args: tuple[Any, ...], place: int, value: float
+) -> tuple[str, bool]:
+    """Name the first of y and the gradients that is NaN where all entries of an argument are equal.
+
+    Gives "" where none is, and whether anything overflowed on the way.
+    """
+    flags: list[str] = []
+    made = (value + 0 * a if i == place else a for i, a in enumerate(copies(args)))
+    with np.errstate(over="call", call=lambda kind, _: flags.append(kind)):
+        try:
+            y, backward = op(*made)
+            if np.isnan(y).any():
+                return "y", bool(flags)
+            if not np.isfinite(y).all():
+                return "", bool(flags)
+            grads = _gradients(backward, np.ones(np.shape(y)))
+        except Exception:  # it may not take such numbers
+            return "", False
+    wrong = (
+        n for n, g in zip(floats, grads, strict=False) if g.dtype.kind == "f" and np.isnan(g).any()
+    )
+    return next((f"d{name}" for name in wrong), ""), bool(flags)
 
 
 def rounded_to_float32(op: Op, args: tuple[Any, ...], names: tuple[str, ...]) -> list[str]:

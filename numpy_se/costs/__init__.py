@@ -16,7 +16,8 @@ The convention, the same for all nets and all tables (``operations``):
 - A convolution has one for each weight and each pixel of its output, a fully connected layer one
   for each weight.
 - An SE block has those of its two layers. Squeezing adds one for each entry of the map, scaling
-  another one.
+  another one. So it is for its relatives: what each of them adds up and scales stands with its
+  layer, and maxima are free.
 - Not counted: biases, batch norm (it folds into the convolution before it), activations, other
   pooling, residual sums, concatenation, dropout. So a list of layers leaves out what has neither
   parameters nor counted operations.

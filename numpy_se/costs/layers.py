@@ -23,9 +23,9 @@ class Cost:
     macs: int = 0  # multiply-accumulates of convolutions and fully connected layers
     se_weights: int = 0
     se_biases: int = 0
-    se_macs: int = 0  # multiply-accumulates of the two layers of eq. 3
-    se_squeezes: int = 0  # additions of eq. 2
-    se_scales: int = 0  # multiplications of eq. 4
+    se_macs: int = 0  # multiply-accumulates of the two layers of eq. 3, or what stands for them
+    se_squeezes: int = 0  # additions of eq. 2, over the entries of the map
+    se_scales: int = 0  # multiplications of eq. 4, or additions to each entry
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))

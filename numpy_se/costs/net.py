@@ -14,7 +14,8 @@ def count_net(net: Sequential, shape: tuple[int, ...]) -> dict[str, Cost]:
 
     A sample of ones is run through the net, and each layer sees the shape that it really gets.
     The costs have the names of the layers; those of an inner net are ``<net>.<layer>``. The sum is
-    ``sum(costs.values(), Cost())``. Layers without parameters cost nothing.
+    ``sum(costs.values(), Cost())``. Layers without parameters cost nothing, but for blocks around
+    SE such as Gather-Excite.
     Raises TypeError for a layer with parameters that does not tell its cost, and what the layers
     raise when the shape does not fit.
     """

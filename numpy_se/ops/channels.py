@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, check_eps, op
 from numpy_se.parallel import by_size, in_order
 
 CHUNK = 2**20  # bytes of a chunk: it stays in the cache
@@ -126,8 +126,10 @@ def channel_normalise(e: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[
            = (dy - y * mean_c(dy * y)) / sigma
 
     e (N, C) gives y (N, C). Keeps y and sigma.
-    Source: Yang et al., Gated Channel Transformation, arXiv 1909.11519, eq. 2.
+    Source: Yang et al., Gated Channel Transformation, arXiv 1909.11519, eq. 2, with eps in the mean
+    as in the authors' code; the paper's eps is in the sum.
     """
+    check_eps("channel_normalise", eps)
     sigma = np.sqrt(np.mean(e * e, axis=1, keepdims=True) + e.dtype.type(eps))  # (N, 1)
     y = e / sigma
 

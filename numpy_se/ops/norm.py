@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, check_eps, op
 from numpy_se.sums import pixel_dot, pixel_sum
 
 
@@ -65,6 +65,7 @@ def batch_norm_moments(
 
     A layer needs them to follow the statistics of the batches. Raises what ``batch_norm`` raises.
     """
+    check_eps("batch_norm", eps)
     count = x.size // x.shape[1]
     if count == 1:
         wanted = "it wants N*H*W of at least 2, as one value has no spread"
@@ -108,6 +109,7 @@ def batch_norm_inference(
     x (N, C, H, W) and four arrays (C,) give y (N, C, H, W).
     Raises ValueError when a variance is negative. Keeps ``x``, ``gamma``, ``mean`` and 1/sigma.
     """
+    check_eps("batch_norm_inference", eps)
     if (variance < 0).any():
         raise ValueError(f"batch_norm_inference: variance is {variance}; none may be negative")
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma

@@ -34,14 +34,16 @@ def avg_pool2d(
 
     x (N, C, H, W) gives y (N, C, OH, OW) with OH = (H + 2*padding - size) // stride + 1, likewise
     OW. ``stride`` is ``size`` unless given. Raises ValueError when the window does not fit into the
-    padded map, or when it could lie in the padding alone. Keeps two small matrices.
+    padded map, or when the padding is more than half of it, as in PyTorch. Keeps two small
+    matrices.
     """
     stride = size if stride is None else stride
     check_count("avg_pool2d", "size", size, at_least=1)
     check_count("avg_pool2d", "stride", stride, at_least=1)
     check_count("avg_pool2d", "padding", padding, at_least=0)
     if size > min(x.shape[2:]) + 2 * padding or 2 * padding > size:
-        wanted = f"at least {2 * padding}, and at most {min(x.shape[2:]) + 2 * padding}"
+        most = f"at most {min(x.shape[2:]) + 2 * padding}"
+        wanted = f"at least {2 * padding}, and {most}" if padding else most
         raise ValueError(f"avg_pool2d: size is {size}; it wants {wanted} for x {x.shape}")
 
     def means(length: int) -> Array:

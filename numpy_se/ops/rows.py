@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, check_eps, op
 
 
 @op("... -> ...")
@@ -53,6 +53,7 @@ def layer_norm(
     x (N, C), gamma (C,), beta (C,) give y (N, C). Keeps xhat, sigma and ``gamma``.
     Source: Ba et al., arXiv 1607.06450, eq. 3 and 4.
     """
+    check_eps("layer_norm", eps)
     xhat = x - x.mean(axis=1, keepdims=True)  # (N, C), not scaled yet
     variance = np.vecdot(xhat, xhat)[:, None] / x.shape[1]  # (N, 1)
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # 1/sigma

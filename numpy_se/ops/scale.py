@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, check_op, op
 from numpy_se.sums import pixel_dot, pixel_sum
 
 
@@ -93,14 +93,21 @@ def gated(
            + back_gates(ds)          gate path: the gates move, x in the product is held fast
 
     ``back_gates(ds)`` gives dx, or (dx, dw, ...) where the gates have weights. ``backward`` gives
-    the same. ``scale`` joins the two, such as ``channel_scale`` or ``pixel_scale``.
+    the same. ``scale`` joins the two, an operation such as ``channel_scale`` or ``pixel_scale``.
+    Raises TypeError for what is no function, and ValueError, in ``backward``, where
+    ``back_gates`` gives a dx of another shape.
     """
+    check_op("gated: back_gates", back_gates)
+    check_op("gated: scale", scale)
     y, back_scale = scale(x, s)
 
     def backward(dy: Array) -> Any:
         dx, ds = back_scale(dy)  # scale path
         gradients = back_gates(ds)
         dx_gates, *dweights = gradients if isinstance(gradients, tuple) else (gradients,)
+        if np.shape(dx_gates) != dx.shape:
+            got = f"back_gates gives dx of shape {np.shape(dx_gates)}"
+            raise ValueError(f"gated: {got}; it wants {dx.shape}, that of x")
         dx += dx_gates  # x is used twice: add both
         return (dx, *dweights) if dweights else dx
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, check_eps, op
 from numpy_se.parallel import by_size, in_order
 from numpy_se.sums import pixel_dot, pixel_sum
 
@@ -24,10 +24,12 @@ def global_std_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Ar
 
         dx[n,c,h,w] = (x[n,c,h,w] - m[n,c]) / (H*W * z[n,c]) * dz[n,c]
 
-    The variance is the biased one, 1/(H*W). With ``eps`` > 0 a constant channel has a gradient: 0.
+    The variance is the biased one, 1/(H*W); that of SRM's authors is unbiased and has no eps.
+    With ``eps`` > 0 a constant channel has a gradient: 0.
     x (N, C, H, W) gives z (N, C). Keeps ``x``, m and z.
     Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, eq. 2.
     """
+    check_eps("global_std_pool", eps)
     pixels = x.shape[2] * x.shape[3]
     m = pixel_sum(x) / pixels  # (N, C)
     z = np.empty_like(m)
@@ -58,6 +60,7 @@ def global_l2_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Arr
     x (N, C, H, W) gives z (N, C). Keeps ``x`` and z.
     Source: Yang et al., Gated Channel Transformation, arXiv 1909.11519, eq. 1.
     """
+    check_eps("global_l2_pool", eps)
     z = np.sqrt(pixel_dot(x, x) + x.dtype.type(eps))  # (N, C)
 
     def backward(dz: Array) -> Array:

@@ -4,7 +4,7 @@
     scse.py              mean; none               bottleneck; one map       channels + pixels
     eca.py               mean                     neighbouring channels     channels
     cbam.py              mean and max, twice      bottleneck; convolution   channels, then pixels
-    gather_excite.py     windows                  nothing, or depthwise     each value
+    gather_excite.py     the map, or windows      nothing, or depthwise     channels, or each value
     effective_se.py      mean                     one layer                 channels
     srm.py               mean and deviation       each channel alone        channels
     gct.py               length                   competition               channels, around 1

@@ -4,6 +4,7 @@
     spatial gates     s = sigmoid(conv(mean and max over the channels))      7x7, eq. 3
     y1 = x scaled by channel,  y = y1 scaled by pixel
 
+The authors' code has batch norm behind the 7x7 convolution, which the paper does not name.
 Source: Woo, Park, Lee, Kweon, "CBAM", ECCV 2018, arXiv 1807.06521.
 """
 
@@ -96,7 +97,7 @@ def cbam(x: Array, w1: Array, w2: Array, w: Array) -> tuple[Array, Backward]:
     The spatial gates look at y1, not at x. Backward, the pixels come first; their dx is the
     upstream gradient of the channels.
     x (N, C, H, W), w1 (R, C), w2 (C, R), w (1, 2, K, K) give y; ``backward`` gives (dx, dw1, dw2,
-    dw).
+    dw). Raises ValueError for an even K. Source: Woo et al., arXiv 1807.06521, eq. 1 to 3.
     """
     y1, back_channel = gated(x, *channel_attention_gates(x, w1, w2))
     y, back_pixel = gated(y1, *spatial_attention_gates(y1, w), pixel_scale)
@@ -110,17 +111,25 @@ def cbam(x: Array, w1: Array, w2: Array, w: Array) -> tuple[Array, Backward]:
 
 @dataclass(frozen=True)
 class CBAM(Relative):
-    """``cbam`` on ``channels`` channels. Parameters: w1, w2, w. Its gates are those of channels."""
+    """``cbam`` on ``channels`` channels. Parameters: w1, w2, w. Its gates are those of channels.
+
+    It squeezes twice, over the pixels and over the channels; the maxima are not counted in
+    ``costs``, as no other maximum is.
+    """
 
     channels: int
     ratio: float = 16
     size: int = 7
+    squeezes = 2
+    scales = 2
     block = staticmethod(cbam)
     gates_op = staticmethod(lambda x, w1, w2, w: channel_attention_gates(x, w1, w2))
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_count("CBAM", "size", self.size, at_least=1)
+        if self.size % 2 == 0:
+            raise ValueError(f"CBAM: size is {self.size}; it wants an odd number")
+        super().__post_init__()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -130,7 +139,3 @@ class CBAM(Relative):
     def macs(self, y: Array) -> int:
         w1, w2, w = (int(np.prod(shape)) for shape in self.shapes.values())
         return 2 * (w1 + w2) + w * int(y[0, 0].size)
-
-    def counts(self, y: Array) -> dict[str, int]:
-        twice = 2 * y[0].size
-        return super().counts(y) | {"se_squeezes": twice, "se_scales": twice}

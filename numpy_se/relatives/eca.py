@@ -56,19 +56,21 @@ def eca(x: Array, w: Array, *, circular: bool = False) -> tuple[Array, Backward]
         dx = s * dy + the gradient of the gates for ds = sum_hw dy * x            (see ``gated``)
 
     x (N, C, H, W), w (K,), K odd, give y (N, C, H, W); ``backward`` gives (dx, dw).
+    Raises ValueError for an even K. Source: Wang et al., arXiv 1910.03151, eq. 7 and 9.
     """
     return gated(x, *eca_gates(x, w, circular=circular))
 
 
-def eca_size(channels: int, gamma: float = 2, b: float = 1) -> int:
+def eca_size(channels: int) -> int:
     """Compute the number of weights K from the number of channels: a kernel grows with log2(C).
 
-        K = the odd number next to |log2(C) + b| / gamma, as the authors' code rounds it     eq. 12
+        K = (log2(C) + 1) / 2, cut to a whole number, and one more where that is even        eq. 12
 
-    Others take at least 3.
+    So the authors' code rounds it; their gamma is 2, and their b is 1. For less than 8 channels it
+    is 1: no neighbours. Others take at least 3.
     """
     check_count("eca_size", "channels", channels, at_least=1)
-    size = int(abs(math.log2(channels) + b) / gamma)
+    size = int((math.log2(channels) + 1) / 2)
     return size if size % 2 else size + 1
 
 
@@ -89,6 +91,13 @@ class ECA(Relative):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"w": (eca_size(self.channels) if self.size is None else self.size,)}
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            check_count("ECA", "size", self.size, at_least=1)
+            if self.size % 2 == 0:
+                raise ValueError(f"ECA: size is {self.size}; it wants an odd number")
+        super().__post_init__()
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
         """Draw w evenly within 1/sqrt(K) of 0, as PyTorch's convolution does."""

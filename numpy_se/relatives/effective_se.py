@@ -2,6 +2,7 @@
 
     z = global_avg_pool(x)        s = hard_sigmoid(w z + b)        y = channel_scale(x, s)
 
+The paper writes sigma for the gate; the authors' code takes the hard sigmoid.
 Source: Lee and Park, "CenterMask", CVPR 2020, arXiv 1911.06667, section 3.3 (eSE).
 """
 
@@ -46,6 +47,7 @@ def effective_se(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Bac
         dx = s * dy + the gradient of the gates for ds = sum_hw dy * x            (see ``gated``)
 
     x (N, C, H, W), w (C, C), b (C,) or None give y; ``backward`` gives (dx, dw), then db.
+    Source: Lee and Park, arXiv 1911.06667, section 3.3.
     """
     return gated(x, *effective_gates(x, w, b))
 

@@ -10,6 +10,7 @@ Source: Hu, Shen, Albanie, Sun, Vedaldi, "Gather-Excite", NeurIPS 2018, arXiv 18
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
+from numpy_se.nets.layer import Params, check_rng
 from numpy_se.ops import (
     avg_pool2d,
     channel_scale,
@@ -36,8 +38,9 @@ Backward = Callable[[Array], Array]
 def mean_gates(x: Array) -> tuple[Array, Backward]:
     """Compute one gate for each channel, from its own mean.
 
-    z[n,c] = mean_hw x        s = sigmoid(z)        dx = ds s (1 - s) / (H*W)
+        z[n,c] = mean_hw x        s = sigmoid(z)        dx = ds s (1 - s) / (H*W)
 
+    x (N, C, H, W) gives s (N, C); ``backward`` gives dx.
     """
     z, back_gather = global_avg_pool(x)
     s, back_gate = sigmoid(z)
@@ -55,7 +58,7 @@ def window_gates(x: Array, *, extent: int) -> tuple[Array, Backward]:
     a pixel a share in all windows that cover it.
     x (N, C, H, W) gives s (N, C, H, W); ``backward`` gives dx.
     """
-    check_count("gather_excite", "extent", extent, at_least=1)
+    check_count("window_gates", "extent", extent, at_least=1)
     z, back_gather = avg_pool2d(x, size=2 * extent - 1, stride=extent, padding=extent - 1)
     s, back_gate = sigmoid(z)
     spread, back_spread = resize_nearest(s, height=x.shape[2], width=x.shape[3])
@@ -69,7 +72,8 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
         z_1 = depthwise(x, w[0])        z_k+1 = depthwise(relu(z_k), w[k])        stride 2 each
         s = resize_nearest(sigmoid(z_S))
 
-    Their extent is 2^S. x (N, C, H, W), w (S, C, 3, 3) give s; ``backward`` gives (dx, dw).
+    Their extent is 2^S. The authors' nets have batch norm behind each convolution; here is none.
+    x (N, C, H, W), w (S, C, 3, 3) give s (N, C, H, W); ``backward`` gives (dx, dw).
     """
     z = x
     backs: list[tuple[Backward | None, Any]] = []
@@ -107,7 +111,10 @@ def gather_excite(
     the share 1/count at the border, and that a gate has several copies.
     x (N, C, H, W) gives y. With w (S, C, 3, 3), depthwise convolutions gather, and ``backward``
     gives (dx, dw); without, it is a mean over ``extent``, or over the map, and it gives dx.
+    Raises ValueError for ``w`` with an ``extent``. Source: Hu et al., arXiv 1810.12348, section 3.
     """
+    if w is not None and extent is not None:
+        raise ValueError(f"gather_excite: extent is {extent}; it wants None where w is given")
     scale = channel_scale if w is None and extent is None else _multiply
     return gated(x, *_gates(x, w, extent=extent), scale)
 
@@ -116,6 +123,12 @@ def _gates(x: Array, w: Array | None = None, *, extent: int | None = None) -> tu
     if w is not None:
         return convolved_gates(x, w)
     return mean_gates(x) if extent is None else window_gates(x, extent=extent)
+
+
+def _covered(side: int, extent: int) -> int:
+    """Count the rows of all windows of ``window_gates`` on a side: they overlap."""
+    starts = range(1 - extent, side - extent + 1, extent)
+    return sum(min(start + 2 * extent - 1, side) - max(start, 0) for start in starts)
 
 
 @dataclass(frozen=True)
@@ -132,8 +145,13 @@ class GatherExcite(Relative):
     gates_op = staticmethod(_gates)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_count("GatherExcite", "stages", self.stages, at_least=0)
+        if self.extent is not None:
+            check_count("GatherExcite", "extent", self.extent, at_least=1)
+            if self.stages:
+                got = f"extent is {self.extent}"
+                raise ValueError(f"GatherExcite: {got}; it wants None where there are stages")
+        super().__post_init__()
 
     @property
     def options(self) -> dict[str, Any]:
@@ -142,6 +160,20 @@ class GatherExcite(Relative):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"w": (self.stages, self.channels, 3, 3)} if self.stages else {}
+
+    def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        """Draw w with variance 2/9: a value of a depthwise convolution has 9 inputs."""
+        check_rng("init", rng)
+        shapes = self.shapes.items()
+        return {k: (rng.standard_normal(s) * math.sqrt(2 / 9)).astype(dtype) for k, s in shapes}
+
+    def counts(self, y: Array) -> dict[str, int]:
+        """Count an addition for each pixel of each window; convolutions are in ``macs``."""
+        entries = y[0].size
+        if self.extent is not None:
+            height, width = (_covered(side, self.extent) for side in y.shape[2:])
+            entries = self.channels * height * width
+        return super().counts(y) | {"se_squeezes": 0 if self.stages else entries}
 
     def macs(self, y: Array) -> int:
         height, width, total = *y.shape[2:], 0

@@ -33,7 +33,8 @@ def gct_gates(
         dt = ds (1 - tanh(t)^2)        dgamma = sum_n dt n        dbeta = sum_n dt
         dn = gamma dt,  de by ``channel_normalise``,  dalpha = sum_n de |x|,  d|x| = alpha de
 
-    ``eps`` is added below both roots. At the start, with gamma = beta = 0, the gates are 1.
+    ``eps`` is added below both roots, where the paper's eq. 2 has eps / C in the second one; so the
+    authors' code does. At the start, with gamma = beta = 0, the gates are 1.
     What is forgotten most: the path through sigma. Each channel is in the scale of all.
     x (N, C, H, W), alpha, gamma, beta (C,) give s (N, C).
     """
@@ -59,6 +60,7 @@ def gct(
         dx = s * dy + the gradient of the gates for ds = sum_hw dy * x            (see ``gated``)
 
     x (N, C, H, W), alpha, gamma, beta (C,) give y; ``backward`` gives (dx, dalpha, dgamma, dbeta).
+    Source: Yang et al., arXiv 1909.11519, eq. 1 to 3.
     """
     return gated(x, *gct_gates(x, alpha, gamma, beta, eps=eps))
 
@@ -81,4 +83,4 @@ class GCT(Relative):
         return {name: np.full(self.channels, value, dtype) for name, value in start.items()}
 
     def macs(self, y: Array) -> int:
-        return 3 * self.channels
+        return 4 * self.channels  # alpha |x|, the sum of squares, 1 / sigma, gamma n + beta

@@ -10,14 +10,14 @@ Source: Cao, Xu, Lin, Wei, Hu, "GCNet", arXiv 1904.11492, section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, op, run_op
-from numpy_se.nets.layer import Params
+from numpy_se.contract import Array, check_op, op, run_op
+from numpy_se.nets.layer import Params, Step, spelled
 from numpy_se.ops import (
     channel_scale,
     channel_shift,
@@ -72,8 +72,11 @@ def context(
 
     The steps are undone in turn. What is forgotten most: the softmax, and the mean in the norm.
     x (N, C, H, W) and the weights give t (N, C); ``backward`` gives dx, then the gradients of the
-    weights in their order.
+    weights in their order. Raises ValueError for R = 1: the norm of one number is beta, whatever it
+    was.
     """
+    if len(w1) == 1:
+        raise ValueError(f"context: w1 has shape {w1.shape}; layer norm wants R of at least 2")
     z, back_pool = attention_pool(x, wk)  # (N, C)
     u, back_linear1 = linear(z, w1, b1)  # (N, R)
     h, back_norm = layer_norm(u, gamma, beta)
@@ -109,6 +112,7 @@ def global_context(
         y = gate(t) x    dx = s dy + the same for dt = gate'(t) sum_hw dy x       (see ``gated``)
 
     x (N, C, H, W), wk (C,), w1 (R, C), w2 (C, R), gamma, beta, b1 (R,), b2 (C,) give y.
+    Raises ValueError for R = 1. Source: Cao et al., arXiv 1904.11492, section 3.3.
     """
     t, back_context = context(x, wk, w1, w2, gamma, beta, b1, b2)
     if gate is None:
@@ -119,18 +123,44 @@ def global_context(
 
 @dataclass(frozen=True)
 class GlobalContext(Relative):
-    """``global_context`` on ``channels`` channels. Parameters: wk, w1, w2, gamma, beta, b1, b2."""
+    """``global_context`` on ``channels`` channels. Parameters: wk, w1, w2, gamma, beta, b1, b2.
+
+    At the start, wk is 0, and all pixels have the same weight. Raises ValueError for a ratio that
+    leaves less than two hidden units.
+    """
 
     channels: int
     ratio: float = 16
     gate: UnaryOp | None = None
     block = staticmethod(global_context)
 
-    @staticmethod
-    def gates_op(x: Array, *weights: Array, gate: UnaryOp | None) -> Any:
-        """Compute the shifts t, or with a ``gate`` the gates (N, C)."""
-        t, back = context(x, *weights)
-        return (t, back) if gate is None else gate(t)
+    gates_op = staticmethod(context)
+
+    def __post_init__(self) -> None:
+        if self.gate is not None:
+            check_op("GlobalContext: gate", self.gate)
+        super().__post_init__()
+        if self.shapes["gamma"] == (1,):
+            got = f"ratio is {self.ratio} for {self.channels} channels"
+            raise ValueError(f"GlobalContext: {got}; layer norm wants two hidden units or more")
+
+    def __repr__(self) -> str:
+        gate = spelled(self.gate)
+        return f"GlobalContext(channels={self.channels}, ratio={self.ratio}, gate={gate})"
+
+    def gates(self, params: Mapping[str, Array], x: Array) -> Array:
+        """Compute the gates (N, C), or what is added where there is no ``gate``."""
+        self.check_channels(x)
+        t: Array = context(x, *(params[name] for name in self.names))[0]
+        return t if self.gate is None else run_op("GlobalContext: gate", self.gate, t)[0]
+
+    def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
+        """Give no gates where there is no ``gate``: what is added is none."""
+        if self.gate is not None:
+            return (yield from super().walk(params, x))
+        y, _ = self(params, x)
+        yield Step("", self, x, y, None)
+        return y
 
     @property
     def options(self) -> dict[str, Any]:

@@ -15,16 +15,21 @@ class Relative(Layer):
     """A block on ``channels`` channels, with the arrays of ``shapes``, in the order of its op.
 
     A subclass says which operations it is, ``block`` (x, ...) -> y and ``gates_op`` (x, ...) ->
-    gates, as static methods, and what its ``shapes`` and its ``macs`` are. What it adds to a net is
-    counted in the fields of ``costs.Cost`` that begin with se.
+    gates, as static methods, and what its ``shapes`` and its ``macs`` are. ``squeezes`` and
+    ``scales`` count how often it adds up, and scales, all entries of the map. All that it adds to a
+    net is counted in the fields of ``costs.Cost`` that begin with se: factors such as gamma among
+    the weights, and what is added, such as beta, among the biases.
     """
 
     channels: int
     block: ClassVar[Callable[..., Any]]
     gates_op: ClassVar[Callable[..., Any]]
+    squeezes: ClassVar[int] = 1
+    scales: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_count(type(self).__name__, "channels", self.channels, at_least=1)
+        dict(self.shapes)  # raises where a ratio or a size leaves nothing
 
     @property
     def options(self) -> dict[str, Any]:
@@ -39,12 +44,20 @@ class Relative(Layer):
         return he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        self.check_channels(x)
         return apply_op(self, self.block, params, x, **self.options)
 
     def gates(self, params: Mapping[str, Array], x: Array) -> Array:
         """Compute the gates that the layer gives to ``x`` (N, C, H, W)."""
+        self.check_channels(x)
         gates: Array = self.gates_op(x, *(params[name] for name in self.names), **self.options)[0]
         return gates
+
+    def check_channels(self, x: Array) -> None:
+        """Raise ValueError for maps of another number of channels."""
+        if np.ndim(x) == 4 and x.shape[1] != self.channels:
+            got = f"x has {x.shape[1]} channels"
+            raise ValueError(f"{type(self).__name__}: {got}; the layer wants {self.channels}")
 
     def walk(self, params: Mapping[str, Array], x: Array) -> Generator[Step, None, Array]:
         gates = self.gates(params, x)
@@ -63,6 +76,6 @@ class Relative(Layer):
             "se_weights": sum(sizes.values()) - biases,
             "se_biases": biases,
             "se_macs": self.macs(y),
-            "se_squeezes": y[0].size,
-            "se_scales": y[0].size,
+            "se_squeezes": self.squeezes * y[0].size,
+            "se_scales": self.scales * y[0].size,
         }

@@ -4,12 +4,12 @@
     y = sigmoid(u) * x + v
 
 In Leela's nets a residual sum and a ReLU follow: ``add`` and ``relu``.
-Source: the nets of Leela Chess Zero, lczero.org, "Neural network topology".
+Source: the nets of Leela Chess Zero, "Neural network topology", lczero.org/dev/backend/nn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,11 @@ def scales_and_biases(
         z = mean_hw x        h = w1 z + b1        uv = w2 relu(h) + b2
 
     x (N, C, H, W), w1 (R, C), w2 (2C, R), b1 (R,), b2 (2C,) give uv (N, 2C): first u, then v.
+    Raises ValueError for another number of rows in w2.
     """
+    if w2.shape[0] != 2 * x.shape[1]:
+        wanted = f"2C = {2 * x.shape[1]} rows"
+        raise ValueError(f"scales_and_biases: w2 has shape {w2.shape}; it wants {wanted}")
     z, back_squeeze = global_avg_pool(x)  # (N, C)
     h, back_linear1 = linear(z, w1, b1)  # (N, R)
     a, back_relu = relu(h)
@@ -85,7 +89,7 @@ def scale_bias_se(x: Array, w1: Array, w2: Array, b1: Array, b2: Array) -> tuple
 
     What is forgotten most: dv, the path through the shift; the sigmoid is for u alone.
     x (N, C, H, W), w1 (R, C), w2 (2C, R), b1 (R,), b2 (2C,) give y (N, C, H, W); ``backward`` gives
-    (dx, dw1, dw2, db1, db2).
+    (dx, dw1, dw2, db1, db2). Raises ValueError for another number of rows in w2.
     """
     return gated(x, *scales_and_biases(x, w1, w2, b1, b2), scale_and_shift)
 
@@ -97,14 +101,11 @@ class ScaleBiasSE(Relative):
     channels: int
     ratio: float = 16
     block = staticmethod(scale_bias_se)
+    gates_op = staticmethod(scales_and_biases)
 
-    @staticmethod
-    def gates_op(x: Array, *weights: Array) -> tuple[Array, Backward]:
-        """Compute s (N, C); the shifts are left out."""
-        uv, back = scales_and_biases(x, *weights)
-        s, back_gate = sigmoid(uv[:, : x.shape[1]])
-        rest = np.zeros_like(s)
-        return s, lambda ds: back(np.concatenate([back_gate(ds), rest], axis=1))
+    def gates(self, params: Mapping[str, Array], x: Array) -> Array:
+        """Compute the gates s (N, C), without the shifts."""
+        return sigmoid(super().gates(params, x)[:, : self.channels])[0]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -44,7 +44,7 @@ def spatial_se(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Backw
 
     What is forgotten most: the gate path, and that a gate is shared by all channels (the sum).
     x (N, C, H, W), w (C,), b (1,) or None give y (N, C, H, W); ``backward`` gives (dx, dw), then db
-    where the bias was given.
+    where the bias was given. Source: Roy et al., arXiv 1803.02579, section 2 (sSE).
     """
     s, back_gates = spatial_gates(x, w, b)
     return gated(x, s, back_gates, pixel_scale)
@@ -58,6 +58,7 @@ def scse(x: Array, w1: Array, w2: Array, w: Array) -> tuple[Array, Backward]:
 
     ``x`` feeds both blocks, each on two paths: dx is the sum of four terms.
     x (N, C, H, W), w1 (R, C), w2 (C, R), w (C,) give y; ``backward`` gives (dx, dw1, dw2, dw).
+    Source: Roy et al., arXiv 1803.02579, section 2 (scSE).
     """
     by_channel, back_channel = squeeze_excite(x, w1, w2)
     by_pixel, back_pixel = spatial_se(x, w)
@@ -73,9 +74,13 @@ def scse(x: Array, w1: Array, w2: Array, w: Array) -> tuple[Array, Backward]:
 
 @dataclass(frozen=True)
 class SpatialSE(Relative):
-    """``spatial_se`` on ``channels`` channels. Parameters: w, b. Its gates are (N, 1, H, W)."""
+    """``spatial_se`` on ``channels`` channels. Parameters: w, b. Its gates are (N, 1, H, W).
+
+    At the start, w and b are 0, and each gate is 1/2. Nothing is squeezed.
+    """
 
     channels: int
+    squeezes = 0
     block = staticmethod(spatial_se)
     gates_op = staticmethod(spatial_gates)
 
@@ -89,10 +94,14 @@ class SpatialSE(Relative):
 
 @dataclass(frozen=True)
 class SCSE(Relative):
-    """``scse`` on ``channels`` channels. Parameters: w1, w2, w. Its gates are those of cSE."""
+    """``scse`` on ``channels`` channels. Parameters: w1, w2, w. Its gates are those of cSE.
+
+    At the start, w is 0, and the gate of each pixel is 1/2.
+    """
 
     channels: int
     ratio: float = 2
+    scales = 2
     block = staticmethod(scse)
     gates_op = staticmethod(lambda x, w1, w2, w: excitation(x, w1, w2))
 
@@ -103,6 +112,3 @@ class SCSE(Relative):
 
     def macs(self, y: Array) -> int:
         return super().macs(y) + int(y[0].size)
-
-    def counts(self, y: Array) -> dict[str, int]:
-        return super().counts(y) | {"se_scales": 2 * y[0].size}

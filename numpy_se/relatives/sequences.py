@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from numpy_se.contract import Array, op
+from numpy_se.contract import Array, op, typed
 from numpy_se.ops import gated, relu, sigmoid, weighted_pool
 from numpy_se.se import UnaryOp, excite
 
@@ -38,7 +38,8 @@ def squeeze_excite_nd(
         dx[n,c,p] = s dy + m[n,p] dz[n,c] / sum_p m[n,p]
 
     Places that are not valid have no share in z, so the gate path gives them nothing. They are
-    scaled, as all are. What is forgotten most: dividing by the length of each, not by that of all.
+    scaled, as all are. What fills them must be finite, such as 0: 0 * nan is nan.
+    What is forgotten most: dividing by the length of each, not by that of all.
 
     x (N, C, ...) with one or more axes of places, ``mask`` (N, ...) of bool or None, weights as in
     ``squeeze_excite``, give y in the shape of x. Raises TypeError for a mask that is not bool, and
@@ -69,7 +70,7 @@ def _weights(x: Array, mask: npt.NDArray[np.bool_] | None) -> Array:
     places = (len(x), *x.shape[2:])
     valid = np.ones(places, bool) if mask is None else mask
     if not isinstance(valid, np.ndarray) or valid.dtype != bool:
-        got = valid.dtype if isinstance(valid, np.ndarray) else type(valid).__name__
+        got = valid.dtype if isinstance(valid, np.ndarray) else typed(valid)
         raise TypeError(f"squeeze_excite_nd: mask is {got}; it wants an array of bool")
     if valid.shape != places:
         raise ValueError(f"squeeze_excite_nd: mask has shape {valid.shape}; it wants {places}")

@@ -3,8 +3,10 @@
     u[n,c] = w[c,0] mean + w[c,1] deviation        style integration, eq. 3
     s = sigmoid(batch_norm(u))                     eq. 4
 
-No channel looks at another one. Source: Lee, Kim, Nam, "SRM: A Style-based Recalibration Module for
-Convolutional Neural Networks", ICCV 2019, arXiv 1903.10829.
+No channel looks at another one. The deviation is the biased one with an eps below its root; the
+authors' code takes the unbiased one without.
+Source: Lee, Kim, Nam, "SRM: A Style-based Recalibration Module for Convolutional Neural Networks",
+ICCV 2019, arXiv 1903.10829.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array, op
-from numpy_se.nets.layer import LayerBackward, Params, apply_op
+from numpy_se.nets.layer import LayerBackward, Params, apply_op, check_rng
 from numpy_se.nets.layers import BatchNorm
 from numpy_se.ops import batch_norm, gated, global_avg_pool, global_std_pool, sigmoid
 from numpy_se.relatives.layer import Relative
@@ -39,10 +41,11 @@ def srm_gates(
         dm = w[c,0] du        dsigma = w[c,1] du        dw[c] = (sum_n du m, sum_n du sigma)
 
     What is forgotten most: that batch norm mixes the samples, so dx of one depends on all others.
-    x (N, C, H, W), w (C, 2), gamma, beta (C,) give s (N, C). ``norm`` is that
-    of training.
-    Raises ValueError for one sample: it has no spread.
+    x (N, C, H, W), w (C, 2), gamma, beta (C,) give s (N, C). ``norm`` takes (N, C, 1, 1), gamma and
+    beta; that of training is ``batch_norm``. Raises ValueError for one sample: it has no spread.
     """
+    if norm is batch_norm and len(x) == 1:
+        raise ValueError("srm_gates: N is 1; batch norm wants at least 2 samples")
     mean, back_mean = global_avg_pool(x)  # (N, C)
     deviation, back_deviation = global_std_pool(x)  # (N, C)
     u = w[:, 0] * mean + w[:, 1] * deviation
@@ -69,15 +72,21 @@ def srm(
         dx = s * dy + the gradient of the gates for ds = sum_hw dy * x            (see ``gated``)
 
     x (N, C, H, W), w (C, 2), gamma, beta (C,) give y; ``backward`` gives (dx, dw, dgamma, dbeta).
+    Raises ValueError for one sample. Source: Lee et al., arXiv 1903.10829, eq. 3 and 4.
     """
     return gated(x, *srm_gates(x, w, gamma, beta, norm=norm))
 
 
 @dataclass(frozen=True)
 class SRM(Relative):
-    """``srm`` on ``channels`` channels. Parameters: w, gamma, beta; statistics as in BatchNorm."""
+    """``srm`` on ``channels`` channels. Parameters: w, gamma, beta; statistics as in BatchNorm.
+
+    Squeezing counts as three additions for each entry: its mean, the distance from it, and the sum
+    of squares.
+    """
 
     channels: int
+    squeezes = 3
     statistics = BatchNorm.statistics
 
     @property
@@ -89,20 +98,24 @@ class SRM(Relative):
         return ("w", "gamma", "beta")
 
     def init(self, rng: np.random.Generator, dtype: type = np.float32) -> Params:
+        check_rng("init", rng)
         start: Params = {"w": np.zeros((self.channels, 2), dtype)}  # as the authors: gates of 1/2
         return start | BatchNorm(self.channels).init(rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
+        self.check_channels(x)
         return apply_op(self, partial(srm, norm=self._norm(params)), params, x)
 
     def train(
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
+        self.check_channels(x)
         seen: Params = {}
         norm = self._norm(params, rng, seen)
         return *apply_op(self, partial(srm, norm=norm), params, x), seen
 
     def gates(self, params: Mapping[str, Array], x: Array) -> Array:
+        self.check_channels(x)
         weights = (params[name] for name in self.names)
         return srm_gates(x, *weights, norm=self._norm(params))[0]
 
@@ -131,5 +144,4 @@ class SRM(Relative):
         return 2 * self.channels
 
     def counts(self, y: Array) -> dict[str, int]:
-        own = {"se_squeezes": 2 * y[0].size, "statistics": 2 * self.channels}
-        return super().counts(y) | own
+        return super().counts(y) | {"statistics": 2 * self.channels}

@@ -494,7 +494,12 @@ def additive_attention_without_tanh_derivative(q, k, w):
     return a.copy(), backward
 
 
-@wrong("N T D, D", mistake="The path of x through the attention scores is missing.", grads="dx")
+@wrong(
+    "N T D, D",
+    mistake="The path of x through the attention scores is missing.",
+    grads="dx",
+    says="attention-pool-map.one-map-path",
+)
 def attention_pooling_constant_scores(x, u):
     a = softmax(x @ u)
 

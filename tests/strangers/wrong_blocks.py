@@ -875,7 +875,7 @@ def effective_se_weight_transposed(x, w, b):
     "N C H W, C C, C",
     mistake="The hard sigmoid's mask asks for 0 < z < 6 where -3 < z < 3 is right.",
     grads="dx dw db",
-    says="channel-gate.gate:hard-sigmoid.relu",
+    says="channel-gate.gate:hard-sigmoid.relu6",
 )
 def effective_se_wrong_limits(x, w, b):
     s = x.mean((2, 3))
@@ -1209,6 +1209,7 @@ def gather_excite_local_upper_left(x):
     "N C H W, C, C",
     mistake="The path through the standard deviation is missing in dx.",
     grads="dx",
+    says="style-gate-vectors.deviation-path",
 )
 def style_recalibration_without_std_path(x, u, v):
     mu = x.mean((2, 3), keepdims=True)
@@ -1228,6 +1229,7 @@ def style_recalibration_without_std_path(x, u, v):
     "N C P, C, C R, R C",
     mistake="The softmax pooling is taken as constant in dx.",
     grads="dx",
+    says="simple-context.one-map-path",
 )
 def global_context_constant_pooling(x, k, w1, w2):
     logits = np.einsum("ncp,c->np", x, k)

@@ -361,7 +361,7 @@ def softmax_mixture(logits, experts):
     "N I, I H, H O",
     mistake="the hidden gradient does not go through the tanh for dw1",
     grads="dw1",
-    says="mlp.activation:tanh.missing",
+    says="mlp.dw1-too-early",
 )
 def two_layers(x, w1, w2):
     h = np.tanh(x @ w1)

@@ -569,7 +569,7 @@ def eca_mean_divided_by_chw(x, w):
         "The kernel gradient is computed from the gradient after the sigmoid instead of before it."
     ),
     grads="dk",
-    says="eca.gate:sigmoid.missing",
+    says="eca.dw-too-early",
 )
 def eca_kernel_gradient_after_sigmoid(x, k):
     from numpy.lib.stride_tricks import sliding_window_view as swv
@@ -664,7 +664,7 @@ def cbam_channel_dw2_max_half(x, w1, w2):
         "The gradient of the max pooling is spread over all pixels instead of going to the argmax."
     ),
     grads="dx",
-    says="cbam-channel-biases.maximum:global-max-pool.average",
+    says="cbam-channel.maximum:global-max-pool.average",
 )
 def cbam_channel_max_spread(x, w1, b1, w2, b2):
     _N, _C, H, W = x.shape
@@ -1632,7 +1632,7 @@ def attention_pool_values_only(x, wk):
     "N C H W, C, R C, R, R, C R",
     mistake="The layer norm statistics are taken as constant.",
     grads="dx dwk dw1",
-    says="global-context-unbiased.norm:layer-norm.sigma-constant",
+    says="global-context.norm:layer-norm.sigma-constant",
 )
 def gc_layernorm_constant(x, wk, w1, ln_w, ln_b, w2):
     N, C, _H, _W = x.shape
@@ -1841,7 +1841,7 @@ def lc0_sigmoid_derivative_on_both_halves(x, w1, b1, w2, b2):
         " first layer."
     ),
     grads="dx dw1 db1",
-    says="scale-bias-se.bias-part-path",
+    says="scale-bias-se.bias-half-missing",
 )
 def lc0_bias_half_not_sent_back(x, w1, b1, w2, b2):
     _n, h, w, c = x.shape

@@ -79,6 +79,10 @@ DERIVATIVES: dict[str, dict[str, tuple[str, Derivative]]] = {
             "the mask begins at {x} > 0, as that of ReLU or ReLU6",
             lambda x, y, s: (x > 0) / 6,
         ),
+        "relu6": (
+            "the mask is 0 < {x} < 6: it is not shifted",
+            lambda x, y, s: ((x > 0) & (x < 6)) / 6,
+        ),
         "sigmoid": ("the rule of the sigmoid, {y} (1 - {y})", lambda x, y, s: y * (1 - y)),
     },
     "silu": {
@@ -121,7 +125,11 @@ for name, (op, title) in OPS.items():
         partial(_without_dy, op)
     )
     if op not in (relu, hard_sigmoid):  # whose slope is 1, or 1/6, the second time
-        mistake(f"{name}.twice", of=op, says=f"{title} is applied twice")(partial(_twice, op))
+        mistake(
+            f"{name}.twice",
+            of=op,
+            says=f"its derivative is taken at {{y}}, not at {{x}}: {title} is applied twice",
+        )(partial(_twice, op))
 
 for code, says, rule in [
     ("mask-by-dy", "it is masked by the sign of d{y}", lambda x, dy: dy * (dy > 0)),

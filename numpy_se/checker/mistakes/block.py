@@ -23,7 +23,6 @@ from numpy_se.ops import (
 SQUEEZES = (global_avg_pool, global_max_pool)
 INNER = (relu, silu)
 GATES = (sigmoid, tanh, relu, hard_sigmoid)
-MAPS = ("NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC")
 ORDERS = ((), (0, 1, 3, 2, 4))  # each bias behind its weight
 TRANSPOSED = ((), (1, 2))  # x @ w in place of x @ w.T
 WEIGHTS = "w1 w2 b1=None b2=None"
@@ -73,16 +72,6 @@ def squeeze_excite(squeeze: Op, inner: Op, gate: Op) -> Chain:
 def _with_biases(chain: Chain) -> Chain:
     """Add what goes wrong around the biases."""
     inner = next(stage for stage in chain.stages if stage.gives == "a")
-    title = "ReLU" if inner.op is relu else "inner activation"
-
-    @chain.mistake("db1-too-early", "first_linear_layer", f"d{{b1}} is taken before the {title}")
-    def db1_too_early(v: Values, dh: Array) -> Any:
-        return None if v["b1"] is None else {"b1": v["da"].sum(axis=0)}
-
-    @chain.mistake("db2-too-early", "second_linear_layer", "d{b2} is taken before the gate")
-    def db2_too_early(v: Values, du: Array) -> Any:
-        return None if v["b2"] is None else {"b2": v["ds"].sum(axis=0)}
-
     if inner.op is relu:
 
         @chain.mistake("mask-before-bias", "relu", "the mask is taken before {b1} is added")
@@ -106,13 +95,9 @@ def _with_sums(chain: Chain) -> Chain:
     return chain
 
 
-def _layouts(*axes: str) -> list[Layout]:
-    arrangements = product(axes, ORDERS, TRANSPOSED)
-    return [Layout(a, order, transposed) for a, order, transposed in arrangements]
-
-
 for inner, gate in product(INNER, GATES):
-    for squeeze in SQUEEZES:
-        known(squeeze_excite(squeeze, inner, gate), *_layouts(*MAPS))
-        known(excitation(squeeze, inner, gate), *_layouts(*MAPS))
-    known(excite(inner, gate), *_layouts(""))
+    for squeeze, make in product(SQUEEZES, (squeeze_excite, excitation)):
+        chain = make(squeeze, inner, gate)
+        chain.axes, chain.free = "N C H W, R C, C R, R, C", True
+        known(chain)
+    known(excite(inner, gate), *(Layout("", o, t) for o, t in product(ORDERS, TRANSPOSED)))

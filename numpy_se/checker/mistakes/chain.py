@@ -27,12 +27,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from inspect import Parameter, Signature
 from itertools import chain as one_after_the_other
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpy_se.checker.factors import scaled_by
+from numpy_se.checker.mistakes.binding import Binding, bindings
 from numpy_se.checker.mistakes.registry import (
     MISFITS,
     Op,
@@ -123,6 +124,8 @@ class Chain:
             raise ValueError(f"{code}: no stage takes {unused[0]!r}")
         self.gives = self.stages[-1].gives
         self.axes = ""  # those of the arguments, if they are to be looked at before a run
+        self.free = False  # whether they may come in any order
+        self.optional = [bool(left) for _, left, _ in terms]
         self.own: list[Slip] = []
         makers = {stage.gives: stage for stage in self.stages}
         users = {n: [s for s in self.stages if n in s.takes] for n in (*self.takes, *makers)}
@@ -151,6 +154,11 @@ class Chain:
     def __call__(self, *args: Any) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
         values, backs = self.forward(args)
         return values[self.gives], lambda dy: tuple(self.gradients(values, backs, dy, {}).values())
+
+    def bindings(self, args: tuple[Any, ...]) -> Iterator[Binding]:
+        """Give the ways to take ``args`` as the arguments of this chain, by their shapes."""
+        terms = [tuple(x for x in term.split() if x != "1") for term in self.axes.split(",")]
+        yield from bindings(terms, self.optional, args)
 
     def forward(
         self, args: tuple[Any, ...], swapped: Mapping[str, Op] | None = None
@@ -203,7 +211,7 @@ class Chain:
                 return None
 
         local = [*self._on_paths(values), *self.own, *self._registered(values, sizes)]
-        local += self._substituted(values)
+        local += [*self._substituted(values), *self._left_out(values), *self._too_early(values)]
         for slip in one_after_the_other(local, self._handed_on(values, sizes)):
             text = self._explained(slip.text, names)
             yield Suspect(slip.code, text, partial(predict, {slip.stage: slip.rule}))
@@ -216,6 +224,8 @@ class Chain:
     def _on_paths(self, values: Values) -> Iterator[Slip]:
         """Mistakes where a value feeds two stages, and its two gradients should be added."""
         for name, stages in self.used_twice.items():
+            if values[name] is None:  # it was left out
+                continue
             *some, last = (f"the {stage.title}" for stage in stages)
             feeds = f"{'both ' if len(some) == 1 else ''}{', '.join(some)} and {last}"
             others = {other for stage in stages for other in stage.takes}
@@ -268,7 +278,7 @@ class Chain:
                 yield Slip(code, text, stage.name, rule)
 
     def _substituted(self, values: Values) -> Iterator[Slip]:
-        """A matrix of the same shape in place of one that a stage keeps for its backward.
+        """A matrix or a map of the same shape in place of one that a stage keeps for its backward.
 
         It comes from elsewhere: what the stage has itself is left to its registered mistakes.
         """
@@ -279,18 +289,42 @@ class Chain:
             at_hand = {n: a for n, a in values.items() if n not in (*stage.takes, stage.gives)}
             for name, other in product(stage.given(values), at_hand):
                 titles = [other]
-                if other in later:
+                if other == self.gives and np.ndim(values[name]) == 4:
+                    continue  # the stages of maps know this mistake
+                if other in later and np.ndim(values[name]) == 2:
                     titles.append(f"d{other}")
                 if {name, other} <= {*self.takes}:  # a weight for a weight
                     titles.append(f"{other}.T")
                 for title in titles:
                     like = np.transpose(values[other]) if ".T" in title else values[other]
-                    if np.shape(like) == np.shape(values[name]) and np.ndim(like) == 2:
+                    if np.shape(like) == np.shape(values[name]) and np.ndim(like) in (2, 4):
                         code = f"{stage.code}.{title.replace('.T', '-t')}-for-{name}".lower()
                         shown = title.replace(other, f"{{{other}}}", 1)
                         text = f"in the {stage.title}: {shown} in place of {{{name}}}"
                         rule = _substituting(stage, name, title)
                         yield Slip(f"{self.code}.{code}", text, stage.name, rule)
+
+    def _left_out(self, values: Values) -> Iterator[Slip]:
+        """The gradient of the output in place of that of a map: what lies between is left out."""
+        y, last = values[self.gives], self.stages[-1]
+        if y.ndim < 4 or getattr(plain(last.op)[0], "keeps_nothing", False):
+            return  # the gradient is handed on as it is
+        for stage in self.stages[:-1]:
+            takes_map = any(np.shape(values[name]) == y.shape for name in stage.given(values))
+            if values[stage.gives].shape == y.shape and takes_map:
+                text = f"in the {stage.title}: d{{{self.gives}}} in place of d{{{stage.gives}}}"
+                rule = partial(_with_gradient, stage, "", f"d{self.gives}")
+                yield Slip(f"{self.code}.{stage.code}.dy-for-d", text, stage.name, rule)
+
+    def _too_early(self, values: Values) -> Iterator[Slip]:
+        """The gradient of a parameter that is taken before the activation behind its stage."""
+        for stage, after in pairwise(self.stages):
+            if after.takes == (stage.gives,) and _same_shape(values, stage.gives, after.gives):
+                for name in stage.given(values):
+                    if name in self.takes and name not in self.used_twice:
+                        text = f"d{{{name}}} is taken before the {after.title}"
+                        rule = partial(_with_gradient, stage, name, f"d{after.gives}")
+                        yield Slip(f"{self.code}.d{name}-too-early", text, stage.name, rule)
 
     def _handed_on(self, values: Values, sizes: Mapping[str, int]) -> Iterator[Slip]:
         """What can be wrong with the gradient that a stage hands on.
@@ -390,6 +424,16 @@ def _substituting(stage: Stage, name: str, title: str) -> Rule:
         return stage.named(values, stage.op(*given.values())[1](d))
 
     return rule
+
+
+def _same_shape(values: Values, name: str, other: str) -> bool:
+    return bool(np.shape(values[name]) == np.shape(values[other]))
+
+
+def _with_gradient(stage: Stage, name: str, other: str, values: Values, d: Array) -> Values:
+    """Let a stage have the gradient of another value, for one of what it takes, or for all."""
+    grads = stage.named(values, stage.op(*stage.given(values).values())[1](values[other]))
+    return {name: grads[name]} if name else grads
 
 
 def _to_corner(a: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Operations that are made of stages: dense networks, attention, cells, and attention in maps."""
+"""Operations that are made of stages: dense networks, attention, and cells."""
 
 from __future__ import annotations
 
@@ -7,33 +7,25 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from numpy_se.checker.mistakes.block import MAPS, _bottleneck
 from numpy_se.checker.mistakes.chain import Chain
 from numpy_se.checker.mistakes.pieces import (
     causal,
     complement,
     concat,
-    correlate,
-    correlate_in_a_ring,
     dense,
     divide,
     matmul,
     mean,
     minus,
     multiply,
-    one_map,
     part,
     plus,
-    scale_pixels,
     scores,
     total,
 )
 from numpy_se.checker.mistakes.registry import Layout, Op, known
 from numpy_se.checker.mistakes.softmax import cross_entropy, softmax
 from numpy_se.ops import (
-    channel_scale,
-    global_avg_pool,
-    global_max_pool,
     hard_sigmoid,
     relu,
     sigmoid,
@@ -246,40 +238,3 @@ for kept, after in product(("z", "1 - z"), (False, True)):
              turned(2, 3, 4, 5, 6, 7, orders=(
                  (), (0, 1, 2, 5, 8, 3, 6, 9, 4, 7, 10), (0, 1, 3, 2, 4, 6, 5, 7, 9, 8, 10))),
              **gru(True, kept, after))  # fmt: skip
-
-# Attention in maps (N, C, H, W).
-FLAT, LAYOUTS = [Layout(a) for a in MAPS], [Layout(a, (), (1,)) for a in MAPS]
-for squeeze, gate in product((global_avg_pool, global_max_pool), (sigmoid, hard_sigmoid, tanh)):
-    for code, mix in (("eca", correlate), ("eca-circular", correlate_in_a_ring)):
-        look_for(code, "x w", "N C H W, K", FLAT, squeeze=(squeeze, "x -> z"),
-                 mix=(mix, "z w -> u"), gate=(gate, "u -> s"),
-                 scale=(channel_scale, "x s -> y"))  # fmt: skip
-    look_for("channel-gate", "x w b=None", "N C H W, C C, ... C", [*FLAT, *LAYOUTS],
-             squeeze=(squeeze, "x -> z"), linear_layer=(dense, "z w b -> u"),
-             gate=(gate, "u -> s"), scale=(channel_scale, "x s -> y"))  # fmt: skip
-SPATIAL_GATES: list[Chain] = []
-for gate in (sigmoid, hard_sigmoid, tanh, relu):
-    SPATIAL_GATES.append(
-        look_for("spatial-gate", "x w b=None", "N C H W, ..., ...", FLAT,
-                 one_map=(one_map, "x w b -> u"), gate=(gate, "u -> s"),
-                 scale=(scale_pixels, "x s -> y"))
-    )  # fmt: skip
-    se: dict[str, Any] = {"squeeze": (global_avg_pool, "x -> z"), **_bottleneck(relu, gate),
-          "scale": (channel_scale, "x s -> v"), "addition": (plus, "x v -> y")}  # fmt: skip
-    again: dict[str, Any] = {**se, "addition": (plus, "x v -> o"), "outer_relu": (relu, "o -> y")}
-    block = [Layout(a, o, t) for a in MAPS[:4] for o in ((), (0, 1, 3, 2, 4)) for t in ((), (1, 2))]
-    for code, both in (("residual-se", se), ("residual-se-relu", again)):
-        axes = "N C H W, R C, C R, ... R, ... C"
-        look_for(code, "x w1 w2 b1=None b2=None", axes, block, **both)
-    shared: dict[str, Any] = {
-        "average": (global_avg_pool, "x -> za"), "maximum": (global_max_pool, "x -> zm"),
-        "first_layer_of_the_average": (dense, "za w1 -> ha"),
-        "relu_of_the_average": (relu, "ha -> aa"),
-        "second_layer_of_the_average": (dense, "aa w2 -> ua"),
-        "first_layer_of_the_maximum": (dense, "zm w1 -> hm"),
-        "relu_of_the_maximum": (relu, "hm -> am"),
-        "second_layer_of_the_maximum": (dense, "am w2 -> um"),
-        "sum": (plus, "ua um -> u"), "gate": (gate, "u -> s"), "scale": (channel_scale, "x s -> y"),
-    }  # fmt: skip
-    look_for("cbam-channel", "x w1 w2", "N C H W, C R, R C",
-             [Layout(a, (), t) for a in MAPS[:4] for t in ((), (1, 2))], **shared)  # fmt: skip

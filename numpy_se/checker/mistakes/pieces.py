@@ -72,6 +72,11 @@ def plus(a: Array, b: Array) -> Result:
     return y, lambda dy: (fit(1 * dy, a), fit(1 * dy, b))
 
 
+def plus_all(*terms: Array) -> Result:
+    y = np.asarray(sum(terms))
+    return y, lambda dy: tuple(fit(1 * dy, a) for a in terms)
+
+
 def minus(a: Array, b: Array) -> Result:
     y = a - b
     return y, lambda dy: (fit(1 * dy, a), fit(-dy, b))
@@ -146,15 +151,15 @@ def scale_pixels(x: Array, s: Array) -> Result:
 
 SHAPES: list[tuple[Any, str]] = [
     (dense, "... I, I O, O"), (matmul, "... I K, ... K O"), (scores, "... T D, ... S D"),
-    (multiply, "..., ..."), (divide, "..., ..."), (plus, "..., ..."), (minus, "..., ..."),
-    (mean, "..."), (total, "..."), (concat, "... A, ... B"), (correlate, "N C, K"),
-    (correlate_in_a_ring, "N C, K"),
+    (multiply, "..., ..."), (divide, "..., ..."), (plus, "..., ..."), (plus_all, "..., ..., ..."),
+    (minus, "..., ..."), (mean, "..."), (total, "..."), (concat, "... A, ... B"),
+    (correlate, "N C, K"), (correlate_in_a_ring, "N C, K"),
     (one_map, "N C H W, ..., ..."), (scale_pixels, "N C H W, N H W"), (causal, "..."),
     (complement, "..."), (part, "..."),
 ]  # fmt: skip
 for op, shapes in SHAPES:
     op.axes = shapes
-KEEP_NOTHING: list[Any] = [plus, minus, complement, mean, total, concat, part, causal]
+KEEP_NOTHING: list[Any] = [plus, plus_all, minus, complement, mean, total, concat, part, causal]
 for op in KEEP_NOTHING:
     op.keeps_nothing = True
 for op in (dense, matmul, multiply, divide, plus, minus, correlate, one_map, scale_pixels):
@@ -197,6 +202,7 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
          lambda a, dy: _scale(a) * turned(dy) @ a[1]),
     ],
     multiply: [
+        ("y-for-a", 1, "{y} in place of {a} in d{b}", lambda a, dy: fit(dy * a[0] * a[1], a[1])),
         ("own-a", 0, "{a} in place of {b} in d{a}", lambda a, dy: dy * a[0]),
         ("own-b", 1, "{b} in place of {a} in d{b}", lambda a, dy: dy * a[1]),
         ("a-missing", 1, "{a} is missing in d{b}", lambda a, dy: fit(dy + 0 * a[0], a[1])),
@@ -218,6 +224,8 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
          lambda a, dy: correlate(*a)[1](dy)[1][::-1]),
         ("dz-centre", 0, "only the centre of the kernel counts in d{z}",
          lambda a, dy: dy * a[1][len(a[1]) // 2] if len(a[1]) > 1 else None),
+        ("cropped-at-0", 0, "what reached the border is not cut off on both sides: d{z} is shifted",
+         lambda a, dy: _uncropped(dy, a[1])[:, : dy.shape[1]] if len(a[1]) > 1 else None),
         ("dz-circular", 0, "the border is circular in d{z}, where zeros lie around",
          lambda a, dy: np.asarray(sum(
              w * np.roll(dy, k - len(a[1]) // 2, axis=1) for k, w in enumerate(a[1])))),
@@ -236,6 +244,8 @@ RULES: dict[Any, list[tuple[str, int, str, Callable[[Any, Array], Any]]]] = {
          lambda a, dy: dy * a[1][len(a[1]) // 2] if len(a[1]) > 1 else None),
         ("dz-zeros", 0, "zeros lie around in d{z}, where the border is circular",
          lambda a, dy: correlate(*a)[1](dy)[0]),
+        ("overwritten", 0, "written with = where += is needed: in d{z}[:, i] += with an index that "
+         "occurs several times, one of them counts", lambda a, dy: _last_writes(dy, a[1])),
         ("dw-zeros", 1, "zeros lie around in d{w}, where the border is circular",
          lambda a, dy: correlate(*a)[1](dy)[1]),
     ],
@@ -286,6 +296,23 @@ for places, where in (((0, 1), ""), ((0,), " in d{q}"), ((1,), " in d{k}")):
         ) -> dict[int, Array] | None:
             grads = scores(*args, root=root)[1](dy * args[0].shape[-1] ** power)
             return {k: grads[k] for k in places} if root else None
+
+
+def _uncropped(dy: Array, w: Array) -> Array:
+    """The gradient of the row with zeros around it."""
+    size = dy.shape[1]
+    dz = np.zeros((len(dy), size + len(w) - 1))
+    for k, weight in enumerate(w):
+        dz[:, k : k + size] += weight * dy
+    return dz
+
+
+def _last_writes(dy: Array, w: Array) -> Array:
+    """Send a gradient back through an index, where the last one counts."""
+    dz = np.zeros_like(dy)
+    size = dy.shape[1]
+    dz[:, (np.arange(size)[:, None] + np.arange(len(w)) - len(w) // 2) % size] = dy[:, :, None] * w
+    return dz
 
 
 def _rows(a: Array) -> Array:

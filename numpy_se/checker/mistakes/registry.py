@@ -179,6 +179,14 @@ class Layout:
         """Give the number of each of our arguments among theirs."""
         return tuple(k for k in self.order or range(count) if k < count)
 
+    def pairs(self, count: int) -> list[tuple[int, int]]:
+        """Give the number of each of our arguments, and its number among theirs."""
+        return list(enumerate(self.places(count)))
+
+    def map_shape(self, args: Sequence[Any]) -> tuple[int, ...]:
+        """Give the shape of their maps."""
+        return np.shape(args[0])
+
     def ours(self, args: Sequence[Any]) -> tuple[Any, ...]:
         first, *rest = (args[k] for k in self.places(len(args)))
         taken = [self.map_in(first), *rest]
@@ -272,7 +280,7 @@ class Known:
             if not (isinstance(wrong, Mapping) and all(isinstance(k, int) for k in wrong)):
                 wanted = "it wants a dict of gradients by the number of their argument"
                 raise MistakeError(f"the mistake {code} gives {kind_of(wrong)}; {wanted}")
-            if beyond := [k for k in wrong if not 0 <= k < len(layout.places(len(args)))]:
+            if beyond := [k for k in wrong if not 0 <= k < len(layout.pairs(len(args)))]:
                 raise MistakeError(f"the mistake {code} gives a gradient of argument {beyond[0]}")
             found = layout.theirs(wrong, args)
             return {k: a.reshape(shapes[k]) for k, a in found.items()} if self.thin else found
@@ -297,11 +305,21 @@ class Known:
     def names(self, theirs: Sequence[str], count: int) -> dict[str, str]:
         """The names of our parameters in their operation."""
         own = parameters(self.op)
-        return {own[k]: theirs[place] for k, place in enumerate(self.layout.places(count))}
+        return {own[k]: theirs[place] for k, place in self.layout.pairs(count)}
 
     def _map_out(self, y: Array, args: tuple[Any, ...]) -> Array:
-        """Turn a map that comes out into theirs. It has the shape of the first argument."""
-        return self.layout.map_out(y, np.shape(args[0])) if y.ndim == 4 else y
+        """Turn a map that comes out into theirs. It has the shape of a map that goes in."""
+        return self.layout.map_out(y, self.layout.map_shape(args)) if y.ndim == 4 else y
+
+    def bound(self, args: tuple[Any, ...]) -> Iterator[Known]:
+        """Give it in each layout in which ``args`` may be for it."""
+        function: Any = plain(self.op)[0]
+        if not getattr(function, "free", False):
+            if self.fits(args):
+                yield self
+            return
+        for layout in function.bindings(args):
+            yield replace(self, layout=layout)
 
 
 KNOWN: list[Known] = []
@@ -327,7 +345,11 @@ def recognise(pairs: Sequence[tuple[tuple[Any, ...], Array]]) -> list[Known]:
     others = [Known(op) for op in BACKWARD if op not in listed]  # with a mistake, and no ``known``
 
     def fitting(candidates: Iterable[Known]) -> list[Known]:
-        return [k for k in candidates if k.fits(args) and all(_gives(k, *pair) for pair in pairs)]
+        found = (
+            next((k for k in known.bound(args) if all(_gives(k, *pair) for pair in pairs)), None)
+            for known in candidates
+        )
+        return [k for k in found if k]
 
     with np.errstate(all="ignore"):
         found = fitting((*others, *KNOWN))

@@ -105,6 +105,8 @@ SOFTMAX: list[tuple[str, str, Rule]] = [
      lambda x, p, dy, k: p * ((g := _again(p, dy, k)) - over(p * g, k))),
     ("derivative-twice", "the derivative is applied twice",
      lambda x, p, dy, k: p * ((g := p * (dy - over(p * dy, k))) - over(p * g, k))),
+    ("mean-for-sum", "the mean of d{y} in place of the sum of {y} d{y}",
+     lambda x, p, dy, k: p * (dy - dy.mean(axis=k, keepdims=True))),
     ("of-sample-0", "the sum of sample 0 is used for all", lambda x, p, dy, k:
      p * (dy - over(p * dy, k)[:1]) if p.ndim > 1 and k is not None and k % p.ndim else None),
 ]  # fmt: skip

@@ -17,11 +17,12 @@ from numpy_se.ops import (
     channel_shift,
     conv2d,
     depthwise_conv2d,
+    global_avg_pool,
     global_l2_pool,
     resize_nearest,
 )
 
-EPS = (1e-5, 0.0, 1e-8, 1e-6, 1e-3, 1e-12)
+EPS = (1e-5, 0.0, 1e-8, 1e-6, 1e-3, 1e-12, 1e-4)
 
 
 # Stages that are no operations of the package.
@@ -50,6 +51,12 @@ def deviation(x: Array, *, eps: float, ddof: int = 0) -> Result:
     return d, lambda dd: centred * _to_pixels(dd / (count * d))
 
 
+def max_mean(x: Array) -> Result:
+    """``channel_mean_max``, with the maximum first."""
+    m, back = channel_mean_max(x)
+    return m[:, ::-1], lambda dm: back(dm[:, ::-1])
+
+
 def style(m: Array, d: Array, w: Array, b: Any = None) -> Result:
     """Mix mean and deviation of each channel, with w (C, 2), to (N, C, 1, 1)."""
     if w.shape[1:] != (2,):
@@ -72,6 +79,34 @@ def around(x: Array, *, extent: int) -> Result:
     return y, lambda dy: back_pool(back_resize(dy))
 
 
+def window_mean(x: Array, *, extent: int) -> Result:
+    """The mean of each window, which do not overlap; those at the border are smaller."""
+    counts = _window_sums(np.ones(x.shape), extent)
+
+    def backward(dz: Array) -> Array:
+        return repeat(dz / counts, extent=extent)[0][:, :, : x.shape[2], : x.shape[3]]
+
+    return _window_sums(x, extent) / counts, backward
+
+
+def repeat(u: Array, *, extent: int) -> Result:
+    """Copy each value to its window."""
+    copies = u.repeat(extent, axis=2).repeat(extent, axis=3)
+    return copies, lambda ds: _window_sums(ds, extent)
+
+
+def scale_cropped(x: Array, s: Array) -> Result:
+    """Scale by what lies within the map."""
+    inside = (..., slice(x.shape[2]), slice(x.shape[3]))
+
+    def backward(dy: Array) -> tuple[Array, Array]:
+        ds = np.zeros(s.shape)
+        ds[inside] = dy * x
+        return dy * s[inside], ds
+
+    return x * s[inside], backward
+
+
 def gather(x: Array, w: Array) -> Result:
     """One depthwise convolution with stride 2, spread again; w is (C, 3, 3), or one of these."""
     z, back_conv = depthwise_conv2d(x, w.reshape(w.shape[-3:]), stride=2, padding=1)
@@ -82,6 +117,11 @@ def gather(x: Array, w: Array) -> Result:
         return dx, dw.reshape(w.shape)
 
     return y, backward
+
+
+def one_pixel(k: Array) -> Result:
+    """See (N, C) as maps of one pixel."""
+    return k[:, :, None, None], lambda dr: dr[:, :, 0, 0]
 
 
 def one_more(t: Array) -> Result:
@@ -148,12 +188,16 @@ def _like(dw: Array, w: Array) -> Array:
 
 SHAPES: list[tuple[Any, str]] = [
     (flat_pixels, "N H W"), (pool_by, "N C H W, N P"), (style, "N C, N C, C 2, C"),
-    (around, "N C H W"), (gather, "N C H W, ..."), (one_more, "..."), (root_of_c, "N C"),
-    (larger, "..., ..."), (deviation, "N C H W"),
+    (around, "N C H W"), (window_mean, "N C H W"), (gather, "N C H W, ..."), (one_more, "..."),
+    (one_pixel, "N C"), (root_of_c, "N C"), (larger, "..., ..."), (max_mean, "N C H W"),
+    (repeat, "N C H W"), (scale_cropped, "N C H W, N C H W"), (deviation, "N C H W"),
 ]  # fmt: skip
 for op, shapes in SHAPES:
     op.axes = shapes
-KEEP_NOTHING: list[Any] = [flat_pixels, around, one_more, root_of_c, channel_shift]
+KEEP_NOTHING: list[Any] = [
+    global_avg_pool, flat_pixels, around, window_mean, repeat, one_more, one_pixel, root_of_c,
+    channel_shift,
+]  # fmt: skip
 for op in KEEP_NOTHING:
     op.keeps_nothing = True
 
@@ -182,23 +226,30 @@ def _centred(x: Array) -> Array:
     return centred
 
 
+def _turned(rule: Callable[..., Any], a: Any, d: Array, y: Array) -> Any:
+    """A rule for the mean and the maximum, where the maximum comes first."""
+    return rule(a, d[:, ::-1], y)
+
+
+SUMMARY: list[tuple[str, Any, str, Callable[..., Any]]] = [
+    ("mean-path", 0, "the path of the mean is missing",
+     lambda a, d, y: d[:, 1:] * _winner(a[0])),
+    ("max-path", 0, "the path of the maximum is missing",
+     lambda a, d, y: d[:, :1] / a[0].shape[1] + 0 * a[0]),
+    ("mean-undivided", 0, "the share 1/C of the mean is missing",
+     lambda a, d, y: d[:, :1] + d[:, 1:] * _winner(a[0])),
+    ("max-shared", 0, "the gradient of the maximum goes to all channels",
+     lambda a, d, y: d[:, :1] / a[0].shape[1] + d[:, 1:] + 0 * a[0]),
+    ("max-divided", 0, "the gradient of the maximum is divided by C",
+     lambda a, d, y: (d[:, :1] + d[:, 1:] * _winner(a[0])) / a[0].shape[1]),
+    ("max-divided-shared", 0, "both are averaged over the channels",
+     lambda a, d, y: (d[:, :1] + d[:, 1:]) / a[0].shape[1] + 0 * a[0]),
+    ("exchanged", 0, "mean and maximum are exchanged in d{y}",
+     lambda a, d, y: d[:, 1:] / a[0].shape[1] + d[:, :1] * _winner(a[0])),
+]  # fmt: skip
 RULES: dict[Any, list[tuple[str, Any, str, Callable[..., Any]]]] = {
-    channel_mean_max: [
-        ("mean-path", 0, "the path of the mean is missing",
-         lambda a, d, y: d[:, 1:] * _winner(a[0])),
-        ("max-path", 0, "the path of the maximum is missing",
-         lambda a, d, y: d[:, :1] / a[0].shape[1] + 0 * a[0]),
-        ("mean-undivided", 0, "the share 1/C of the mean is missing",
-         lambda a, d, y: d[:, :1] + d[:, 1:] * _winner(a[0])),
-        ("max-shared", 0, "the gradient of the maximum goes to all channels",
-         lambda a, d, y: d[:, :1] / a[0].shape[1] + d[:, 1:] + 0 * a[0]),
-        ("max-divided", 0, "the gradient of the maximum is divided by C",
-         lambda a, d, y: (d[:, :1] + d[:, 1:] * _winner(a[0])) / a[0].shape[1]),
-        ("max-divided-shared", 0, "both are averaged over the channels",
-         lambda a, d, y: (d[:, :1] + d[:, 1:]) / a[0].shape[1] + 0 * a[0]),
-        ("exchanged", 0, "mean and maximum are exchanged in d{y}",
-         lambda a, d, y: d[:, 1:] / a[0].shape[1] + d[:, :1] * _winner(a[0])),
-    ],
+    channel_mean_max: SUMMARY,
+    max_mean: [(code, place, says, partial(_turned, rule)) for code, place, says, rule in SUMMARY],
     deviation: [
         ("mean-missing", 0, "{x} in place of {x} - mean",
          lambda a, d, y: a[0] * _to_pixels(d / (_pixels(a[0]) * y))),
@@ -267,6 +318,21 @@ RULES: dict[Any, list[tuple[str, Any, str, Callable[..., Any]]]] = {
          lambda a, d, y, extent: d / (2 * extent - 1) ** 2),
         ("as-it-is", 0, "the gradient is handed on as it is", lambda a, d, y, extent: 1 * d),
     ],
+    window_mean: [
+        ("border", 0, "windows at the border are divided by their whole size, not by their pixels",
+         lambda a, d, y, extent: _copied(d / extent**2, a[0], extent)),
+        ("undivided", 0, "the share of a pixel in its window is missing",
+         lambda a, d, y, extent: _copied(d, a[0], extent)),
+    ],
+    repeat: [
+        ("mean", 0, "the mean of the copies counts, not their sum",
+         lambda a, d, y, extent: _window_sums(d, extent)
+         / np.maximum(_window_sums(np.asarray(d != 0, float), extent), 1)),
+        ("one-copy", 0, "only one copy of each gate counts, not the sum over all of them",
+         lambda a, d, y, extent: 1 * d[:, :, ::extent, ::extent]),
+        ("tiled", 0, "the copies are summed as if the map had been tiled, not repeated",
+         lambda a, d, y, extent: _summed_tiles(d, a[0].shape)),
+    ],
     gather: [
         ("flipped", 0, "the kernels are not turned in d{x}",
          lambda a, d, y: gather(a[0], a[1][..., ::-1, ::-1])[1](d)[0]),
@@ -300,6 +366,27 @@ def _own_cells(x: Array, d: Array, extent: int) -> Array:
     sums, counts = _cells(d, extent)
     spread_again: Array = resize_nearest(sums / counts, height=x.shape[2], width=x.shape[3])[0]
     return spread_again
+
+
+def _window_sums(a: Array, extent: int) -> Array:
+    """Sum over windows that do not overlap."""
+    rows, columns = (-(-side // extent) for side in a.shape[2:])
+    more = ((0, rows * extent - a.shape[2]), (0, columns * extent - a.shape[3]))
+    padded = np.pad(a, ((0, 0), (0, 0), *more))
+    sums: Array = padded.reshape(*a.shape[:2], rows, extent, columns, extent).sum(axis=(3, 5))
+    return sums
+
+
+def _copied(d: Array, x: Array, extent: int) -> Array:
+    return repeat(d, extent=extent)[0][:, :, : x.shape[2], : x.shape[3]]
+
+
+def _summed_tiles(d: Array, shape: tuple[int, ...]) -> Array:
+    """Sum the copies of a map of this ``shape`` that stand side by side."""
+    sums = np.zeros(shape)
+    for i, j in np.ndindex(*d.shape[2:]):
+        sums[:, :, i % shape[2], j % shape[3]] += d[:, :, i, j]
+    return sums
 
 
 def _whole_windows(x: Array, d: Array, extent: int) -> Array:
@@ -348,8 +435,15 @@ for op, rules in RULES.items():
         def wrong(
             args: Any, dy: Array, op: Any = op, place: Any = place, rule: Any = rule, **options: Any
         ) -> dict[int, Array]:
-            more = options if op is around else {}
+            more = options if op in (around, window_mean, repeat) else {}
             found = rule(args, dy, op(*args, **options)[0], **more)
             if isinstance(place, int):
                 return {place: np.asarray(found)}
             return dict(zip(place, found, strict=True))
+
+
+@mistake("deviation.biased", of=deviation, says="divided by H*W, where H*W - 1 stands below")
+def biased(args: Any, dy: Array, eps: float, ddof: int = 0) -> dict[int, Array] | None:
+    x = args[0]
+    right = deviation(x, eps=eps, ddof=ddof)[1](dy)
+    return {0: right * (_pixels(x) - ddof) / _pixels(x)} if ddof else None

@@ -83,7 +83,7 @@ MISTAKES = (
         why="All C channels use the gate, and their shares are added.",
     ),
     Mistake(
-        "spatial-gate.gate:sigmoid.missing",
+        "spatial-gate.dw-too-early",
         "np.sum(x * du, axis=(0, 2, 3))",
         "np.sum(x * ds, axis=(0, 2, 3))",
         hint="What lies between w and the gate?",
