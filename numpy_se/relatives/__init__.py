@@ -12,8 +12,9 @@
     scale_bias_se.py     mean                     bottleneck to 2C          scales and shifts
     sequences.py         mean of valid places     bottleneck                channels
 
-All share the rule of two paths: ``ops.gated``. SE with another inner activation is an option of
-``squeeze_excite`` itself.
+The gates of ``gather_excite`` stand in ``gather.py``, the numbers of ``global_context`` in
+``context.py``. All share the rule of two paths: ``ops.gated``. SE with another inner activation is
+an option of ``squeeze_excite`` itself.
 """
 
 from numpy_se.relatives.cbam import (
@@ -22,22 +23,13 @@ from numpy_se.relatives.cbam import (
     channel_attention_gates,
     spatial_attention_gates,
 )
+from numpy_se.relatives.context import attention_pool, context
 from numpy_se.relatives.eca import ECA, eca, eca_gates, eca_size
 from numpy_se.relatives.effective_se import EffectiveSE, effective_gates, effective_se
-from numpy_se.relatives.gather_excite import (
-    GatherExcite,
-    convolved_gates,
-    gather_excite,
-    mean_gates,
-    window_gates,
-)
+from numpy_se.relatives.gather import convolved_gates, gathered_gates, mean_gates, window_gates
+from numpy_se.relatives.gather_excite import GatherExcite, gather_excite
 from numpy_se.relatives.gct import GCT, gct, gct_gates
-from numpy_se.relatives.global_context import (
-    GlobalContext,
-    attention_pool,
-    context,
-    global_context,
-)
+from numpy_se.relatives.global_context import GlobalContext, global_context
 from numpy_se.relatives.layer import Relative
 from numpy_se.relatives.scale_bias_se import (
     ScaleBiasSE,
@@ -72,6 +64,7 @@ __all__ = [
     "effective_gates",
     "effective_se",
     "gather_excite",
+    "gathered_gates",
     "gct",
     "gct_gates",
     "global_context",
