@@ -18,7 +18,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, keep, kept, show
+from course import LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_mnist
 
@@ -180,7 +180,7 @@ if LONG:
         kernel: {net: [runs[f"{net}, seed {seed}"] for seed in SEEDS] for net in NETS}
         for kernel, runs in done.items()
     }
-    keep("09_mnist", {"data": str(digits), "epochs": EPOCHS, "errors": errors})
+    keep("09_mnist", {"data": described(digits), "epochs": EPOCHS, "errors": errors})
 study = kept("09_mnist")
 errors, claims = study["errors"], claims_about_mnist(study["errors"])
 print(f"kept results of {study['made']['command']}: {study['data']}")

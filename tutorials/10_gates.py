@@ -17,7 +17,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, keep, kept, show
+from course import LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_gates
 
@@ -341,7 +341,7 @@ if LONG:
     folder = RUNS / "10_gates" / digits.name
     done = sweep_by_kernel(one_run, jobs, folder, {"digits": digits})
     nets = {kernel: [runs[f"seed {seed}"] for seed in SEEDS] for kernel, runs in done.items()}
-    keep("10_gates", {"data": str(digits), "epochs": EPOCHS, "ink": ink_alone, "nets": nets})
+    keep("10_gates", {"data": described(digits), "epochs": EPOCHS, "ink": ink_alone, "nets": nets})
 study = kept("10_gates")
 nets, claims = study["nets"], claims_about_gates(study["nets"])
 print(f"kept results of {study['made']['command']}: {study['data']}")

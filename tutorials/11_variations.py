@@ -22,7 +22,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, keep, kept, show
+from course import LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_variations
 
@@ -255,7 +255,7 @@ if LONG:
         kernel: {name: [runs[f"{name}, seed {seed}"] for seed in SEEDS] for name in rows}
         for kernel, runs in done.items()
     }
-    keep("11_variations", {"data": str(digits), "epochs": EPOCHS, "runs": studies})
+    keep("11_variations", {"data": described(digits), "epochs": EPOCHS, "runs": studies})
 kept_study = kept("11_variations")
 studies, claims = kept_study["runs"], claims_about_variations(kept_study["runs"])
 print(f"kept results of {kept_study['made']['command']}: {kept_study['data']}")

@@ -19,7 +19,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, keep, kept, show
+from course import LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel
 from rules import claims_about_cued_digits
 
@@ -278,7 +278,7 @@ if LONG:
         kernel: {name: [runs[f"{name}, seed {seed}"] for seed in SEEDS] for name in NETS}
         for kernel, runs in done.items()
     }
-    keep("12_where", {"data": str(images), "epochs": EPOCHS, "errors": errors})
+    keep("12_where", {"data": described(images), "epochs": EPOCHS, "errors": errors})
 study = kept("12_where")
 errors, claims = study["errors"], claims_about_cued_digits(study["errors"])
 print(f"kept results of {study['made']['command']}: {study['data']}, {study['epochs']} epochs")

@@ -16,6 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
+from numpy_se.data import Images
 from numpy_se.files import write_text
 
 HERE = Path(__file__).parent
@@ -31,6 +32,11 @@ if QUICK and LONG:
     raise SystemExit("the kept results come from whole runs: leave out --quick, or --long")
 
 plt.style.use(HERE / "course.mplstyle")
+
+
+def described(images: Images) -> str:
+    """Say which images these are and how many, and not in which folder they lie."""
+    return f"{images.name}, {len(images.train_images):,} + {len(images.test_images):,} images"
 
 
 def keep(name: str, results: dict[str, Any]) -> None:
