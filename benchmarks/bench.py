@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_se.blas import kernel_hint
 from numpy_se.parallel import in_order, workers
 
 # glibc gives large arrays back to the system when they are freed, and gets them anew, page by page,
@@ -272,11 +273,13 @@ def record(
 
 
 def finish(runs: list[dict[str, Any]], file: Path | None, **more: Any) -> None:
-    """Print how busy the machine is, and write everything to ``file`` if one is given."""
+    """Print how busy the machine is and what its kernels leave unused, and write to ``file``."""
     report = {"machine": platform.processor() or platform.machine(), "runs": runs} | more
     if hasattr(os, "getloadavg"):
         report["load"] = os.getloadavg()
         print(f"load of the machine: {report['load'][0]:.1f}")
+    if hint := kernel_hint():
+        print(f"kernels: {hint}")
     if file:
         file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -7,7 +7,8 @@ Each core gets one Python thread, as NumPy lets go of the GIL in its loops.
         dx, dw1, dw2 = backward(dy)
 
 BLAS has threads of its own. Two kinds of threads wait for each other, so BLAS wants one here:
-``with one_blas_thread()``, or OPENBLAS_NUM_THREADS=1 in the environment before NumPy is imported.
+``with blas.one_blas_thread()``, or OPENBLAS_NUM_THREADS=1 in the environment before NumPy is
+imported.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -49,19 +50,6 @@ def workers(count: int) -> Iterator[None]:
         yield
     finally:
         _workers.reset(token)
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Give BLAS one thread in this block of code. Without threadpoolctl it does nothing.
-
-    Times are steadier, and results do not depend on the number of cores.
-    """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return limits
 
 
 @functools.cache

@@ -26,7 +26,7 @@ import numpy as np
 from course import QUICK, show
 
 from numpy_se import channel_scale, excite, fused, global_avg_pool, squeeze_excite
-from numpy_se.parallel import one_blas_thread
+from numpy_se.blas import one_blas_thread
 
 rng = np.random.default_rng(0)
 ROUNDS = 3 if QUICK else 25

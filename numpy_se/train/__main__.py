@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from numpy_se.blas import kernel_hint
 from numpy_se.data import DATASET_NAMES
 from numpy_se.train.loop import DivergedError, train
 from numpy_se.train.run import DEFAULTS, resume_run, start_run
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
         print(f"data: {run.data}")
         print(run.title)
+        if hint := kernel_hint():
+            print(f"speed: {hint}")
         if run.state.step == len(run.state.losses):
             print("the run is finished: nothing is left to train")
         state = train(run.net, run.data, run.options, state=run.state, save=run.save)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy_se.blas import one_blas_thread
 from numpy_se.contract import Array, IntArray, check_count, check_number, in_short
 from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
-from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory, one_blas_thread, workers
+from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory, workers
 from numpy_se.train.checkpoint import State
 from numpy_se.train.progress import Progress
 
