@@ -13,10 +13,12 @@ After this chapter you can
 - write the block in loops, and compare it with NumPy before you time it;
 - count the moves of data of a block, and tell how fast it can be at best;
 - measure the time of several programs so that a slow spell of the machine hits all of them;
-- find the steps in which the time goes, and name ways to save some of it.
+- find the steps in which the time goes, and name ways to save some of it;
+- tell the time that a program takes from the time that the system takes for its memory.
 """
 
 import time
+from ctypes import CDLL
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -94,13 +96,14 @@ for name, block in blocks.items():
 #
 # A machine does other things too, and is slower for a while. So each contender is timed once in
 # every round, in a random order, and we take the median of the rounds. A slow spell then hits all
-# of them. The call before the timed one brings the data into the *cache*, the small and fast memory
-# of the processor, as far as they fit. In training, the layer before has just written them there.
-# BLAS, the library behind NumPy's matrix products, gets one thread, as all the rest here has one:
+# of them. Half of the rounds lie between the *quartiles*: they say how much a round can differ. The
+# call before the timed one brings the data into the *cache*, the small and fast memory of the
+# processor, as far as they fit. In training, the layer before has just written them there. BLAS,
+# the library behind NumPy's matrix products, gets one thread, as all the rest here has one:
 
 
-def medians(contenders):
-    """Time every contender in each round; give the median of each one in seconds."""
+def quartiles(contenders):
+    """Time every contender in each round; give lower quartile, median and upper one, in seconds."""
     seconds = {name: [] for name in contenders}
     with one_blas_thread():
         for _ in range(ROUNDS):
@@ -109,13 +112,20 @@ def medians(contenders):
                 start = time.perf_counter()
                 contenders[name]()
                 seconds[name].append(time.perf_counter() - start)
-    return {name: np.median(times) for name, times in seconds.items()}
+    return {name: np.quantile(times, [0.25, 0.5, 0.75]) for name, times in seconds.items()}
+
+
+def medians(contenders):
+    """Give the median time of each contender in seconds."""
+    return {name: median for name, (_, median, _) in quartiles(contenders).items()}
 
 
 x, w1, w2, dy = arrays = problem(1)
-times = medians({name: partial(block, *arrays) for name, block in blocks.items()})
+times = quartiles({name: partial(block, *arrays) for name, block in blocks.items()})
+print("ns for each value of x:  median, and the quartiles")
 for name, seconds in times.items():
-    print(f"{name:8} {seconds / x.size * 1e9:8.1f} ns for each value of x")
+    low, median, high = seconds / x.size * 1e9
+    print(f"{name:24} {median:6.1f}  {low:6.1f} to {high:6.1f}")
 
 # %%
 # The loops take hundreds of times as long. In Python, each of their steps finds out anew
@@ -197,9 +207,9 @@ show(figure, "08_fast_passes")
 #
 # *Kept memory.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
 # takes the memory back, and must clear it before it hands it out again. The first call of the fused
-# block asks the usual C library of Linux to keep some of it. From then on, this helps all blocks of
-# this script. It may not be enough for ``squeeze_excite`` on a large x, which holds three new
-# arrays at once. It can then take much longer than the sum of its steps (last figure, right end).
+# block asks the usual C library of Linux, glibc, to keep up to 64 MiB of it. From then on, this
+# helps all blocks of this script. ``squeeze_excite`` holds three new arrays at once, so for a large
+# x it is not enough. What that costs is measured below.
 #
 # *Faster routines.* NumPy has several routines for each of the two sums over the pixels. Which one
 # is fast depends on the length of a row, the H·W pixels of a channel:
@@ -230,9 +240,10 @@ for way in columns[0]:
 
 # %%
 # A product of the rows with a vector of ones is a sum, too. It makes the same single move, and BLAS
-# is faster at it. The product ``dy * x`` followed by a sum writes an array that nobody needs;
-# ``einsum`` and ``vecdot`` do not. So two things count, and neither is less arithmetic: fewer
-# moves, and the right routine to make them.
+# does it with other instructions. Where rows are short, NumPy's sum begins a new loop for every few
+# values, and BLAS gains; compare the two columns. The product ``dy * x`` followed by a sum writes
+# an array that nobody needs; ``einsum`` and ``vecdot`` do not. So two things count, and neither is
+# less arithmetic: fewer moves, and the right routine to make them.
 #
 # How large should a chunk be?
 # ----------------------------
@@ -263,7 +274,22 @@ for k, seconds in times.items():
 # ---------------------
 #
 # Here are all blocks beside the limit, for batches of 1, 2, 4, ... samples. The loops are timed at
-# one size only, as they take the same time for each value at all sizes.
+# one size only, as they take the same time for each value at all sizes. And a third curve tells
+# what is due to memory: the same ``squeeze_excite``, while glibc may keep 1 GiB of what is freed.
+# (With another C library, the two curves are one.) The bands are the quartiles.
+
+try:
+    mallopt = CDLL(None).mallopt
+except (AttributeError, OSError, TypeError):
+    mallopt = None  # this is not glibc
+
+
+def while_keeping(mebibytes, run):
+    """Run with another limit of what glibc keeps: M_TRIM_THRESHOLD, its parameter -1."""
+    if mallopt:
+        mallopt(-1, mebibytes * 2**20)
+    return run()
+
 
 batches = [1, 2, 4] if QUICK else [1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -273,41 +299,91 @@ def contenders(N):
     arrays = x, *_ = problem(N)
     y = np.zeros_like(x)
     return {
-        "NumPy": partial(blocks["NumPy"], *arrays),
-        "fused": partial(blocks["fused"], *arrays),
+        "NumPy": partial(while_keeping, 64, partial(blocks["NumPy"], *arrays)),
+        "NumPy, kept": partial(while_keeping, 1024, partial(blocks["NumPy"], *arrays)),
+        "fused": partial(while_keeping, 64, partial(blocks["fused"], *arrays)),
         "limit": partial(np.copyto, y, x),
     }
 
 
-curves = {name: [] for name in ("NumPy", "fused", "limit")}
+curves = {name: [] for name in contenders(1)}
 for N in batches:
-    times = medians(contenders(N))
+    times = quartiles(contenders(N))
     times["limit"] *= 5 / 2
     for name, curve in curves.items():
         curve.append(times[name] / (N * C * H * W) * 1e9)
+curves = {name: np.array(curve) for name, curve in curves.items()}  # (batches, 3)
 
 arrays = problem(1, 14, 14)
 loops = medians({"loops": partial(by_loops, *arrays)})["loops"] / arrays[0].size * 1e9
 mebibytes = [N * x[0].nbytes / 2**20 for N in batches]
-print("ns for each value of x")
-print("MiB of x " + "".join(f"{size:8.1f}" for size in mebibytes))
-for name, curve in curves.items():
-    print(f"{name:9}" + "".join(f"{value:8.2f}" for value in curve))
-print(f"loops    {loops:8.0f}")
+print("ns for each value of x: median, and quartiles in brackets")
+print("MiB of x" + "".join(f"{name:>19}" for name in curves))
+for place, size in enumerate(mebibytes):
+    cells = (curve[place] for curve in curves.values())
+    print(f"{size:8.1f}" + "".join(f"{m:7.2f} ({a:4.2f}-{b:4.2f})" for a, m, b in cells))
+print(f"loops: {loops:.0f}")
 
-figure, axis = plt.subplots()
-axis.axhline(loops, color="black", linestyle=":", label="loops in Python")
-labels = {"NumPy": "NumPy", "fused": "NumPy, fused", "limit": "limit: five moves"}
-for (name, curve), style in zip(curves.items(), ("o-", "s-", "--"), strict=True):
-    axis.plot(mebibytes, curve, style, label=labels[name])
-axis.set(xscale="log", yscale="log", xlabel="size of x in MiB", ylabel="ns for each value of x")
+figure, axis = plt.subplots(figsize=(7.2, 3.8))
+labels = {
+    "NumPy": "NumPy",
+    "NumPy, kept": "NumPy, memory kept",
+    "fused": "NumPy, fused",
+    "limit": "limit: five moves",
+}
+for (name, curve), style in zip(curves.items(), ("o-", "^-", "s-", "--"), strict=True):
+    low, median, high = curve.T
+    (line,) = axis.plot(mebibytes, median, style, label=labels[name])
+    axis.fill_between(mebibytes, low, high, color=line.get_color(), alpha=0.25, linewidth=0)
+axis.annotate(
+    f"loops in Python: {loops:,.0f} ↑", (0.5, 0.97), xycoords="axes fraction", ha="center", va="top"
+)
+axis.set(xscale="log", xlabel="size of x in MiB", ylabel="ns for each value of x", ylim=(0, None))
 axis.set_xticks(mebibytes, [f"{size:.2g}" for size in mebibytes])
 axis.minorticks_off()
-axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+figure.legend(loc="outside lower center", ncols=4)
 axis.set_title("Loops to NumPy is the large step; fewer moves bring a smaller one")
 show(figure, "08_fast")
 
 # %%
+# Where the first two curves part, the time is not that of the block. The system hands memory out in
+# *pages*, and clears each of them when it is first written: a *page fault*. They can be counted,
+# here for the largest x, and for both blocks with both limits. (A page has 4 KiB. Linux can join
+# 512 of them to one of 2 MiB, so a few faults may stand for much memory.)
+
+try:
+    from resource import RUSAGE_SELF, getrusage
+except ImportError:
+    getrusage = None  # this is not a Unix
+
+
+def faults(run):
+    """Count the page faults of a call."""
+    run()
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    run()
+    return getrusage(RUSAGE_SELF).ru_minflt - before
+
+
+arrays = problem(batches[-1])
+runs = {
+    f"{name}, {kept} MiB": partial(while_keeping, kept, partial(blocks[name], *arrays))
+    for name in ("NumPy", "fused")
+    for kept in (64, 1024)
+}
+times = medians(runs)
+print("block, glibc keeps  ns for each value of x  page faults")
+for name, run in runs.items():
+    count = f"{faults(run):13,}" if getrusage else ""
+    print(f"{name:18}{times[name] / arrays[0].size * 1e9:24.2f}{count}")
+for kept in (64, 1024):
+    gain = times[f"NumPy, {kept} MiB"] / times[f"fused, {kept} MiB"]
+    print(f"where glibc keeps {kept:4} MiB, fused is {gain:.2f} times as fast as NumPy")
+
+# %%
+# The factor in the last line is what the steps gain. If that above it is larger, the rest of it is
+# memory that was given back and cleared again.
+#
 # From the loops to NumPy is the large step, from NumPy to fused a small one. Where x is small, the
 # limit is out of reach: five moves within the cache take so little time that all the rest counts.
 # That is the sums, a new loop for each row, and the calls. The curves rise to the left, because a
@@ -344,7 +420,8 @@ for name in ("NumPy", "fused"):
 # -------
 #
 # 1. By about the time of the fused block divided by the limit, at the size that matters to your
-#    friend. The last table has both. Better code cannot beat the memory; smaller numbers can.
+#    friend. The table above the last figure has both. Better code cannot beat the memory; smaller
+#    numbers can.
 # 2. ``ds`` is the sum of dy times x, and dy is known only when the loss is.
 # 3. Twice the bytes, so about twice the time, for the blocks and for the limit. It is less where x
 #    is small and the calls count, and more where the arrays have grown out of the cache.

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHARED = ("course.py", "course.mplstyle", "block_picture.py", "results")
+SHARED = ("course.py", "evidence.py", "rules.py", "course.mplstyle", "block_picture.py", "results")
 FIRST_CELL = "%matplotlib inline"
 
 

@@ -1,0 +1,168 @@
+"""Evidence: what runs with several seeds can decide, and with which kernels of BLAS it was decided.
+
+A *kernel* is the code with which BLAS multiplies matrices on one kind of processor. OpenBLAS, which
+comes with NumPy, takes the kernel of the processor that it finds, or the one that the environment
+names in OPENBLAS_CORETYPE. Kernels add in different orders, so their results differ in the last
+bits, and a training makes large differences out of small ones. A verdict that another kernel does
+not give again would be a verdict about a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from loky import get_reusable_executor
+from scipy import stats
+from threadpoolctl import threadpool_info
+
+from numpy_se.train import sweep
+
+LEVEL = 0.05  # one interval of twenty misses the true value
+OTHER_KERNEL = "Haswell"  # any x86 processor since 2013 can run it
+
+
+def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
+    """Give the mean over the runs (first axis), and half the width of its 95 % interval.
+
+    Chapter 9 explains it. Raises ValueError for fewer than two runs.
+    """
+    runs = len(np.asarray(values))
+    if runs < 2:
+        raise ValueError(f"interval: values has {runs} runs; an interval takes at least 2")
+    t = stats.t.ppf(1 - LEVEL / 2, runs - 1)
+    return np.mean(values, axis=0), t * np.std(values, axis=0, ddof=1) / np.sqrt(runs)
+
+
+def visible(spread: float, runs: int) -> float:
+    """Give the distance from the bar that is decided in at least 8 of 10 studies.
+
+    ``spread`` is the standard deviation of the runs, ``runs`` the number of runs with each kernel.
+    The mean must lie t sigma / sqrt(S) from the bar, with the t of the 95 % interval, and a second
+    such term further, with the t of 80 %, to be there in 9 of 10 studies. Then two kernels are both
+    there in at least 8 of 10.
+    """
+    t = stats.t.ppf(1 - LEVEL / 2, runs - 1) + stats.t.ppf(0.9, runs - 1)
+    return float(t * spread / np.sqrt(runs))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim about a number, and the runs that test it.
+
+    ``values`` has, for each kernel, one number for each seed. The claim is that their true mean
+    lies on one ``side`` of the ``bar``, "above" or "below". ``words`` say that it does, and that it
+    does not. ``spread`` is the standard deviation that earlier runs let expect.
+    """
+
+    values: Mapping[str, npt.ArrayLike]
+    side: str = "above"
+    bar: float = 0.0
+    words: tuple[str, str] = ("supported", "not supported")
+    spread: float | None = None
+
+    @property
+    def runs(self) -> int:
+        """The number of runs with each kernel."""
+        return min(len(np.asarray(values)) for values in self.values.values())
+
+    def p_value(self) -> float:
+        """Give the p-value of Student's test of the bar: the largest over the kernels.
+
+        It is 1 where the kernels do not agree on the side.
+        """
+        if len({np.mean(values) > self.bar for values in self.values.values()}) > 1:
+            return 1.0
+        return max(_p_value(values, self.bar) for values in self.values.values())
+
+    def verdict(self, p: float | None = None) -> str:
+        """Say on which side of the bar the 95 % intervals of all kernels lie, if they lie on one.
+
+        This is so where the p-value is below 0.05. Another ``p`` is one that was corrected.
+        """
+        if (self.p_value() if p is None else p) >= LEVEL:
+            return "undecided"
+        above = np.mean(next(iter(self.values.values()))) > self.bar
+        return self.words[0] if above == (self.side == "above") else self.words[1]
+
+
+def _p_value(values: npt.ArrayLike, bar: float) -> float:
+    """Give the two-sided p-value of Student's test."""
+    runs, distance = len(np.asarray(values)), abs(float(np.mean(values)) - bar)
+    error = float(np.std(values, ddof=1)) / np.sqrt(runs)
+    if error == 0:  # all values are the same
+        return float(distance == 0)
+    return float(2 * stats.t.sf(distance / error, runs - 1))
+
+
+def holm(claims: Mapping[str, Claim]) -> dict[str, float]:
+    """Correct the p-values of claims that are tested together, after Holm (1979).
+
+    Of many claims, some are decided by chance: of twenty, about one. With the corrected p-values,
+    the chance that *any* of them is decided wrongly is at most 5 %. The smallest p-value is
+    multiplied by the number of claims, the next one by one less, and so on; none gets smaller than
+    the one before.
+    """
+    corrected, least = {}, 0.0
+    order = sorted(claims, key=lambda name: claims[name].p_value())
+    for place, name in enumerate(order):
+        least = max(least, min(1.0, (len(order) - place) * claims[name].p_value()))
+        corrected[name] = least
+    return {name: corrected[name] for name in claims}
+
+
+def verdicts(claims: Mapping[str, Claim]) -> dict[str, str]:
+    """Give the corrected verdict of every claim."""
+    return {name: claims[name].verdict(p) for name, p in holm(claims).items()}
+
+
+def print_power(claims: Mapping[str, Claim]) -> None:
+    """Print what the runs can decide, as earlier runs let expect."""
+    width = max(map(len, claims))
+    print(f"{'':{width}} {'seeds':>6} {'spread':>8} {'visible':>8}")
+    for name, claim in claims.items():
+        if claim.spread is not None:
+            seen = visible(claim.spread, claim.runs)
+            print(f"{name:{width}} {claim.runs:6} {claim.spread:8.2f} {seen:8.2f}")
+
+
+def print_verdicts(claims: Mapping[str, Claim]) -> None:
+    """Print the intervals of every claim by kernel, its verdict, and the corrected one."""
+    width, corrected = max(map(len, claims)), verdicts(claims)
+    kernels = next(iter(claims.values())).values
+    heads = " ".join(f"{kernel:>15}" for kernel in kernels)
+    print(f"{'':{width}} {heads}   {'bar':>9}  {'alone':13}  corrected")
+    for name, claim in claims.items():
+        cells = (interval(values) for values in claim.values.values())
+        shown = " ".join(f"{mean:8.2f} ± {half:4.2f}" for mean, half in cells)
+        bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:.2f}"
+        print(f"{name:{width}} {shown}   {bar:>9}  {claim.verdict():13}  {corrected[name]}")
+
+
+def blas_kernel() -> str:
+    """Give the kernel that NumPy's BLAS runs in this process."""
+    return ", ".join(sorted({pool.get("architecture", "?") for pool in threadpool_info()}))
+
+
+def sweep_by_kernel(
+    function: Callable[..., Any],
+    jobs: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    common: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Run a sweep with two kernels of OpenBLAS; give its results by kernel.
+
+    Exits with a message where BLAS has one kernel only, as on a processor of that name.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for choice in ({}, {"OPENBLAS_CORETYPE": OTHER_KERNEL}):
+        executor = get_reusable_executor(env={"OPENBLAS_NUM_THREADS": "1"} | choice)
+        kernel = executor.submit(blas_kernel).result()
+        if kernel in results:
+            raise SystemExit(f"this BLAS runs {kernel} only; the study needs two kernels")
+        results[kernel] = sweep(function, jobs, folder / kernel, executor, common=common)
+    return results

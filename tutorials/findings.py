@@ -1,0 +1,117 @@
+"""Print what the course finds, as the table of README.md: ``python tutorials/findings.py --write``.
+
+Everything is read from the kept results, and judged by the rules of ``rules.py``. Without
+``--write``, the table is printed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import rules
+from course import HERE, kept
+from evidence import Claim, interval, verdicts, visible
+
+from numpy_se.files import write_text
+
+README = HERE / "README.md"
+BEGIN, END = "<!-- made by findings.py -->\n", "<!-- end -->\n"
+# For each chapter: its results, its rules, and its rows: what is claimed, and the name of the rule.
+Rows = dict[str, str]
+CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
+    9: ("09_mnist", "errors", rules.claims_about_mnist, {
+        "In a net that is not deep, SE won't help much: it saves less than a tenth of the errors "
+        "of a net of equal size": "SE against 71 filters: below a tenth",
+        "... also with a larger learning rate for SE":
+        "SE, rate 0.15, against 71 filters: below a tenth",
+    }),
+    10: ("10_gates", "nets", rules.claims_about_gates, {
+        "Global averages have patterns: training adds to what a linear rule reads from those of "
+        "block 3": "1 training adds to what the averages of block 3 tell",
+        "The effect in earlier layers is minuscule: the dynamic effect of block 1 is below a tenth "
+        "of the errors": "  block 1: the dynamic effect is below a tenth of the errors",
+        "... as there is no good pattern: training adds nothing to what the averages of block 1 "
+        "tell": "  training adds nothing to what the averages of block 1 tell",
+        "... and the lines of the classes are identical there: training does not draw them apart":
+        "2 lines of block 1: training does not draw them apart",
+        "In later layers, the lines of the classes separate: training draws those of block 3 apart":
+        "3 lines of block 3: training draws them apart",
+        "... and the effect is greater: the dynamic effect, by a tenth of the errors":
+        "  the dynamic effect is greater, by a tenth of the errors",
+        "... and the effect is greater: with gates of 0.5, block 3 loses more than block 1":
+        "  the effect of the block is greater",
+        "A trained net needs its dynamic scaling: the mean gates cost more than a tenth of the "
+        "errors": "4 the dynamic effect of all blocks is above a tenth of the errors",
+    }),
+    11: ("11_variations", "runs", rules.claims_about_variations, {
+        "The effect is greater in later layers: one block saves more in stage 3 than in stage 1":
+        "one block saves more in stage 3 than in stage 1",
+        "ReLU gates are worse than sigmoid gates": "ReLU",
+    }),
+    12: ("12_where", "errors", rules.claims_about_cued_digits, {
+        "On cued digits, SE removes most of the errors of a net of equal size":
+        "SE removes most errors of: 71 filters",
+        "... and of one three times as large": "SE removes most errors of: twice as wide",
+    }),
+    13: ("13_depth", "studies", rules.claims_about_depth, {
+        "On cued digits, SE helps at 8 layers": "cued digits of MNIST: SE helps at 8 layers",
+        "... and more in a deeper net, in points":
+        "cued digits of MNIST: its gain grows from 8 to 20 layers",
+        "On Fashion-MNIST, SE helps at 8 layers": "Fashion-MNIST: SE helps at 8 layers",
+        "In a residual net, the lines separate: the last range is over twice the first":
+        "Fashion-MNIST: the last range is over twice the first",
+    }),
+    14: ("14_relatives", "errors", rules.claims_about_relatives, {
+        "Gates of a channel that sees itself alone (SRM) halve the errors on cued digits":
+        "which channel: SRM",
+        "... and the mean alone does (Gather-Excite)": "which channel: GE, mean",
+    }),
+}  # fmt: skip
+
+
+def shown(claim: Claim) -> Iterator[str]:
+    """Write what each kernel gave."""
+    for kernel, values in claim.values.items():
+        mean, half = interval(values)
+        yield f"{mean:+.2f} ± {half:.2f} ({kernel})"
+
+
+def table() -> str:
+    """Make the table, in Markdown."""
+    lines = [
+        "| claim | verdict | number, and its bar | seeds | visible | chapter |",
+        "|---|---|---|---|---|---|",
+    ]
+    for chapter, (name, key, claims_of, rows) in CHAPTERS.items():
+        claims: Mapping[str, Claim] = claims_of(kept(name)[key])
+        answers = verdicts(claims)
+        for text, rule in rows.items():
+            claim = claims[rule]
+            bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
+            seen = visible(claim.spread, claim.runs) if claim.spread else np.nan
+            lines.append(
+                f"| {text} | {answers[rule]} | {', '.join(shown(claim))}; {bar} "
+                f"| {claim.runs} | {seen:.2f} | {chapter} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    made = table()
+    if parser.parse_args().write:
+        text = README.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        write_text(README, before + BEGIN + made + END + after)
+    print(made, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
