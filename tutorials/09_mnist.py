@@ -226,8 +226,10 @@ figure.legend(loc="outside lower center", ncols=2)
 show(figure, "09_mnist_kernels")
 
 # %%
-# So a seed does not make a run repeatable on another machine, and what hangs on one kernel is no
-# result about SE. From here on, a verdict needs both kernels: where they differ, it is "undecided".
+# So a seed does not make a run repeatable on another machine. The largest of these distances are
+# of the size of the effect that we look for; the correlation says how far the two nets of a seed
+# stay alike. What hangs on one kernel is no result about SE. From here on, a verdict needs both
+# kernels: where they differ, it is "undecided".
 #
 # There is a second uncertainty that the intervals do not contain: that of the test images. With n
 # images, an error e is known to :math:`\sqrt{e (1 - e) / n}`. All nets see the same images, so
@@ -272,7 +274,7 @@ for place, name in enumerate(PAIRS):
         rings = across + np.linspace(-0.1, 0.1, len(gain))
         fill = ("none", "full")[number]
         right.plot(gain, rings, "o", color="0.6", fillstyle=fill, markersize=3)
-        right.errorbar(mean, across, xerr=half, marker="o", capsize=4, color="C0")
+        right.errorbar(mean, across, xerr=half, marker="o", capsize=4, color="C0", fillstyle=fill)
 right.axvline(0, color="black", linewidth=1)
 tenth = np.mean([last(kernel, "wide") for kernel in kernels]) / 10
 right.axvline(tenth, color="black", linewidth=1, linestyle="--")
