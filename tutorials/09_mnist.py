@@ -236,9 +236,10 @@ show(figure, "09_mnist_kernels")
 # their differences are known better than that.
 
 for net, title in NAMES.items():
+    means = [f"{m:.2f} ± {h:.2f} %" for m, h in (interval(last(kernel, net)) for kernel in kernels)]
     e = np.mean([last(kernel, net) for kernel in kernels]) / 100
     known = 100 * np.sqrt(e * (1 - e) / len(load_images().test_labels))
-    print(f"{title:18} error {100 * e:.2f} %, known to {known:.2f} points from the test images")
+    print(f"{title:18} error {' and '.join(means)}; the test images tell it to {known:.2f} points")
 
 # %%
 # The verdicts
