@@ -389,7 +389,7 @@ means("dead hidden units (%)", dead)
 # The verdicts
 # ------------
 #
-# "Alone" is the verdict of one row, and "corrected" that of all eleven rows together (chapter 9).
+# "Row alone" is the verdict of one row, and "corrected" that of all eleven rows together (chapter 9).
 # The numbers are percentage points, but for the lines, which are differences of gates.
 
 print_verdicts(claims)

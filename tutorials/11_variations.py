@@ -276,7 +276,7 @@ print(f"kept results of {kept_study['made']['command']}: {kept_study['data']}")
 print_power(claims)
 
 # %%
-# "Alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance if
+# "Row alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance if
 # nothing mattered. "Corrected" is the verdict of all rows together (chapter 9), and it counts.
 
 print_verdicts(claims)

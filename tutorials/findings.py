@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import rules
 from course import HERE, kept
 from evidence import Claim, interval, verdicts, visible
@@ -92,10 +91,10 @@ def table() -> str:
         for text, rule in rows.items():
             claim = claims[rule]
             bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
-            seen = visible(claim.spread, claim.runs) if claim.spread else np.nan
+            alone, corrected = (visible(claim.spread, claim.runs, n) for n in (1, len(claims)))
             lines.append(
                 f"| {text} | {answers[rule]} | {', '.join(shown(claim))}; {bar} "
-                f"| {claim.runs} | {seen:.2f} | {chapter} |"
+                f"| {claim.runs} | {alone:.2f}, {corrected:.2f} | {chapter} |"
             )
     return "\n".join(lines) + "\n"
 
