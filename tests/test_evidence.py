@@ -115,3 +115,13 @@ def test_a_sweep_runs_with_two_kernels(tmp_path: Path, monkeypatch: pytest.Monke
     for kernel, results in found.items():
         assert results == {f"job {k}": [k, kernel] for k in range(2)}
         assert (tmp_path / kernel / "job 1.json").exists()
+
+
+def test_the_table_of_findings_is_that_of_the_kept_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(TUTORIALS))
+    findings: Any = pytest.importorskip("findings")
+    text = findings.README.read_text(encoding="utf-8")
+    assert findings.BEGIN + findings.table() + findings.END in text

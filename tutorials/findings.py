@@ -51,19 +51,6 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "one block saves more in stage 3 than in stage 1",
         "ReLU gates are worse than sigmoid gates": "ReLU",
     }),
-    12: ("12_where", "errors", rules.claims_about_cued_digits, {
-        "On cued digits, SE removes most of the errors of a net of equal size":
-        "SE removes most errors of: 71 filters",
-        "... and of one three times as large": "SE removes most errors of: twice as wide",
-    }),
-    13: ("13_depth", "studies", rules.claims_about_depth, {
-        "On cued digits, SE helps at 8 layers": "cued digits of MNIST: SE helps at 8 layers",
-        "... and more in a deeper net, in points":
-        "cued digits of MNIST: its gain grows from 8 to 20 layers",
-        "On Fashion-MNIST, SE helps at 8 layers": "Fashion-MNIST: SE helps at 8 layers",
-        "In a residual net, the lines separate: the last range is over twice the first":
-        "Fashion-MNIST: the last range is over twice the first",
-    }),
     14: ("14_relatives", "errors", rules.claims_about_relatives, {
         "Gates of a channel that sees itself alone (SRM) halve the errors on cued digits":
         "which channel: SRM",
