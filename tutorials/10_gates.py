@@ -364,7 +364,7 @@ def means(title, values):
     """Print mean and interval by kernel, a column for each block or place."""
     for kernel, of_nets in values.items():
         cells = [f"{m:6.2f} ± {h:<5.2f}" for m, h in zip(*interval(of_nets), strict=True)]
-        print(f"{title:31}{kernel:10}", *cells)
+        print(f"{title:33}{kernel:10}", *cells)
         title = ""
 
 
@@ -374,7 +374,7 @@ for key in nets[next(iter(nets))][0]["after"]:
 whole = {kernel: [run["lost"]["error"] for run in own] for kernel, own in nets.items()}
 for kernel, errors in whole.items():
     print(f"error with all gates, {kernel}: {min(errors):.2f} % to {max(errors):.2f} %")
-print(f"{'points of accuracy lost at':41}", *[f"{place:14}" for place in PLACES])
+print(f"{'points of accuracy lost at':43}", *[f"{place:14}" for place in PLACES])
 for control in ("0.5", "mean", "any digit", "same digit"):
     means(f"  gates replaced by: {control}", rows("lost", control))
 dead = {
@@ -389,8 +389,10 @@ means("dead hidden units (%)", dead)
 # The verdicts
 # ------------
 #
-# "Row alone" is the verdict of one row, and "corrected" that of all eleven rows together (chapter 9).
-# The numbers are percentage points, but for the lines, which are differences of gates.
+# "Row alone" is the verdict of one row, and "corrected" that of all eleven rows together (chapter
+# 9). The numbers are percentage points, but for the lines, which are differences of gates. Two rows
+# claim that training adds *nothing* in block 1. If that is exactly so, no number of nets can decide
+# it against a bar of 0; the interval says how little it can be.
 
 print_verdicts(claims)
 
@@ -429,8 +431,8 @@ figure.legend(loc="outside lower center", ncols=2)
 answers = verdicts(claims)
 APART, DYNAMIC = (name for name in claims if name[0] in "34")
 figure.suptitle(
-    f"Training draws later lines apart: {answers[APART]}. "
-    f"The net needs dynamic gates: {answers[DYNAMIC]}.",
+    f"Training draws later lines apart: {answers[APART]}\n"
+    f"The net needs dynamic gates: {answers[DYNAMIC]}",
     weight="bold",
     fontsize=11,
 )
