@@ -276,16 +276,18 @@ print(f"kept results of {kept_study['made']['command']}: {kept_study['data']}")
 print_power(claims)
 
 # %%
-# "Row alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance if
-# nothing mattered. "Corrected" is the verdict of all rows together (chapter 9), and it counts.
+# "Row alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance
+# if nothing mattered. "Corrected" is the verdict of all rows together (chapter 9), and it counts.
 
 print_verdicts(claims)
 
 # %%
 # The last row tests a claim of chapter 10 in another way: "The effect of SE block becomes greater
-# in later layers." Then a single block should save more mistakes in stage 3 than in stage 1. In the
-# paper it does, by 23.03 - 22.68 = 0.35 points (stages 4 and 2). The later block also has more
-# weights, here as there.
+# in later layers." Then, here, a single block should save more mistakes in stage 3 than in stage 1.
+# The paper's rows are not quite the same test: it puts SE into all blocks of a stage, three in its
+# stage 2 and six in stage 4. There, stage 4 is better by 23.03 - 22.68 = 0.35 points. And our stage
+# 3 is the last one, which the paper did not try alone. Later blocks have more weights, here as
+# there.
 #
 # The figure shows the table, two lines for each variation: one for each kernel. A filled point is
 # decided after the correction. On the right are the differences of the paper, on a scale of their
@@ -338,12 +340,12 @@ show(figure, "11_variations")
 #
 # - *Undecided is not equal.* The interval says which true differences fit what was seen. If it goes
 #   from -1 to +1, the variation can be a clear gain or a clear loss.
-# - *The controls show how far chance goes* when nothing is different. What is not clearly further
-#   away than the controls is not a finding.
+# - *The controls show how far chance goes* when nothing is different. Let it make
+#   you careful; the verdicts do not use it.
 # - *All rows share the standard runs.* If these few runs had bad luck, all differences move to the
-#   left together, and the controls with them. Then several rows can be decided at once, by one
-#   piece of chance. So a column of points on one side is no evidence, and Holm's correction does
-#   not mend it: it holds for each row, whatever they share.
+#   left together, and the controls with them. Holm's correction keeps the chance of *any* wrong
+#   verdict at about 5 %, for such rows as well. But where one is wrong, several can be: do not
+#   count decided rows as separate pieces of evidence.
 # - *The interval speaks of seeds.* The images and the learning rate are the same in all runs.
 #   Others could shift the rows.
 # - *It speaks of this net.* Short training on few images rewards what learns fast. The paper's nets
@@ -361,8 +363,10 @@ print(f"{stages}: {answers[stages]}")
 # How many seeds would be enough? With many of them, the half width of the interval is about
 # :math:`2 \sigma / \sqrt S`. We set it to the difference that we want to see, take the median of
 # :math:`\sigma` over all variations, and solve for S. A true difference of this size is then
-# decided in about half of the studies; with twice as many seeds, in about 8 of 10. Without pairs,
-# :math:`\sigma` would be :math:`\sqrt 2` times the standard deviation of the error itself.
+# decided in about half of the studies; with twice as many seeds, in about 8 of 10. (That is for a
+# row alone, with one kernel; after the correction for all rows, it takes about twice as many
+# again.) Without pairs, :math:`\sigma` would be :math:`\sqrt 2` times the standard deviation of the
+# error itself.
 
 
 def errors(kernel, row):
@@ -390,8 +394,8 @@ for kernel in studies:
 #
 # A sigmoid cannot close in this way, but its block can be stuck all the same. When all hidden units
 # are 0, every gate is exactly 0.5, and with tanh it is 0. The fewer hidden units there are, the
-# more likely that is: with r = 8 the first block has two. We counted both on test images, after
-# training, over all seeds:
+# more likely that is: with r = 8 the first block has two. We counted both on 1,000 test images,
+# after training, over all seeds:
 
 for kernel, runs in studies.items():
     print(f"\n{kernel}: {'stuck blocks':>20}   channels closed for all images, by block")

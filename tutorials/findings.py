@@ -33,8 +33,8 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "block 3": "1 training adds to what the averages of block 3 tell",
         "The effect in earlier layers is minuscule: the dynamic effect of block 1 is below a tenth "
         "of the errors": "  block 1: the dynamic effect is below a tenth of the errors",
-        "... as there is no good pattern: training adds nothing to what the averages of block 1 "
-        "tell": "  training adds nothing to what the averages of block 1 tell",
+        "... training adds nothing to what the averages of block 1 tell (which does not test "
+        "\"no good pattern\")": "  training adds nothing to what the averages of block 1 tell",
         "... and the lines of the classes are identical there: training does not draw them apart":
         "2 lines of block 1: training does not draw them apart",
         "In later layers, the lines of the classes separate: training draws those of block 3 apart":
@@ -42,7 +42,7 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "... and the effect is greater: the dynamic effect, by a tenth of the errors":
         "  the dynamic effect is greater, by a tenth of the errors",
         "... and the effect is greater: with gates of 0.5, block 3 loses more than block 1":
-        "  the effect of the block is greater",
+        "  the loss with gates of 0.5 is greater",
         "A trained net needs its dynamic scaling: the mean gates cost more than a tenth of the "
         "errors": "4 the dynamic effect of all blocks is above a tenth of the errors",
     }),

@@ -104,7 +104,7 @@ def claims_about_gates(nets: Mapping[str, list[Runs]]) -> dict[str, Claim]:
             values(lambda runs: mean(runs)[:, last] - mean(runs)[:, first] - tenth(runs)),
             spread=0.1,
         ),
-        "  the effect of the block is greater": Claim(
+        "  the loss with gates of 0.5 is greater": Claim(
             values(lambda runs: half(runs)[:, last] - half(runs)[:, first]), spread=0.7
         ),
         "  training adds more to what 16 averages tell than in block 1": Claim(
