@@ -13,8 +13,7 @@ After this chapter you can
 - write the block in loops, and compare it with NumPy before you time it;
 - count the moves of data of a block, and tell how fast it can be at best;
 - measure the time of several programs so that a slow spell of the machine hits all of them;
-- find the steps in which the time goes, and name ways to save some of it;
-- tell the time that a program takes from the time that the system takes for its memory.
+- find the steps in which the time goes, and name ways to save some of it, memory among them.
 """
 
 import time

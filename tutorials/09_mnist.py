@@ -11,8 +11,7 @@ After this chapter you can
 
 - build a net without SE that has about as many parameters as the one with SE;
 - compute a confidence interval of a difference, seed by seed;
-- say before the runs which differences they can decide;
-- write down a rule before the runs, and judge a claim by it;
+- say before the runs which differences they can decide, and by which rule;
 - tell what a verdict owes to the processor.
 """
 

@@ -12,8 +12,7 @@ You need: the SE block (chapter 4), and the intervals of chapter 9.
 After this chapter you can
 
 - build a variation of the block, and check its gradients before it is trained;
-- compute the interval of a paired difference, and tell whether it is decided;
-- correct the verdicts of many rows that are tested together;
+- compute the intervals of paired differences, and correct the verdicts of many rows;
 - estimate how many seeds it takes to see a difference of a given size;
 - find blocks that are stuck, and tell why they are.
 """
