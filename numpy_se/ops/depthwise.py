@@ -56,7 +56,7 @@ def depthwise_conv2d(
 
     def phases() -> Iterator[tuple[Array, Any, Any, tuple[int, int]]]:
         """Give, for each phase, its taps, their place, its pixels, and the padding before them."""
-        for a, b in np.ndindex(stride, stride):
+        for a, b in np.ndindex(min(stride, kh), min(stride, kw)):  # no tap meets the others
             taps = np.s_[a::stride, b::stride]
             row, column = (a - padding) % stride, (b - padding) % stride  # its first ones in x
             before = (row + padding) // stride, (column + padding) // stride
@@ -66,23 +66,18 @@ def depthwise_conv2d(
         out = y[part]
         out[...] = 0
         for entries, _, (rows, columns), before in phases():
-            if entries.size:
-                size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
-                out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
+            size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
+            out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
 
     in_order(forward, parts)
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        dx = np.empty((n, h, width, c), x.dtype)
+        dx = np.zeros((n, h, width, c), x.dtype)
 
         def backward_of(part: slice) -> list[Array]:
-            upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty_like(kernel)
+            upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty(kernel.shape, x.dtype)
             for entries, taps, (rows, columns), (above, left) in phases():
                 phase, (ku, kv) = dx[part, rows, columns], entries.shape[:2]
-                if 0 in (ku, kv) or 0 in phase.shape:
-                    phase[...] = 0  # no window covers these pixels
-                    dw[taps] = 0
-                    continue
                 size = oh + ku - 1, ow + kv - 1
                 met = on_canvas(x[part, :, rows, columns], size, (above, left))
                 dw[taps] = _sum_products(met, upstream)
