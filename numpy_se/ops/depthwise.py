@@ -81,6 +81,11 @@ def depthwise_conv2d(
                 size = oh + ku - 1, ow + kv - 1
                 met = on_canvas(x[part, :, rows, columns], size, (above, left))
                 dw[taps] = _sum_products(met, upstream)
+                if oh * ow < ku * kv:  # a large kernel on a small map: most of a canvas is 0
+                    spread = _spread(upstream, entries)[:, above:, left:]
+                    covered = np.s_[:, : spread.shape[1], : spread.shape[2]]
+                    phase[covered] = spread[:, : phase.shape[1], : phase.shape[2]]
+                    continue
                 size = phase.shape[1] + ku - 1, phase.shape[2] + kv - 1
                 around = on_canvas(dy[part], size, (ku - 1 - above, kv - 1 - left))
                 phase[...] = _correlate(around, entries[::-1, ::-1])
@@ -106,6 +111,15 @@ def _correlate(a: Array, kernel: Array) -> Array:
     along_rows = np.tile(kernel, (1, 1, w - kw + 1))  # (KH, KW, OW*C)
     y: Array = np.einsum("nhijp,ijp->nhp", _windows(a, kh, kw), along_rows)
     return y.reshape(n, h - kh + 1, w - kw + 1, c)
+
+
+def _spread(dy: Array, kernel: Array) -> Array:
+    """Give what ``_correlate`` passes back to its map, one output after the other."""
+    (n, oh, ow, c), (kh, kw) = dy.shape, kernel.shape[:2]
+    dx = np.zeros((n, oh + kh - 1, ow + kw - 1, c), dy.dtype)
+    for p, q in np.ndindex(oh, ow):
+        dx[:, p : p + kh, q : q + kw] += dy[:, p, q, None, None] * kernel
+    return dx
 
 
 def _sum_products(a: Array, dy: Array) -> Array:
