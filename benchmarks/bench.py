@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.blas import kernel_hint
+from numpy_se.blas import has_avx512, kernel_hint
 from numpy_se.parallel import in_order, workers
 
 # glibc gives large arrays back to the system when they are freed, and gets them anew, page by page,
@@ -91,8 +91,7 @@ def tuned(contender: Contender) -> Contender:
 
 def with_avx512(contender: Contender) -> list[Contender]:
     """Give the same contender with the AVX-512 kernels of OpenBLAS, if this processor has them."""
-    flags = Path("/proc/cpuinfo")
-    if not flags.exists() or "avx512vl" not in flags.read_text():
+    if not has_avx512():
         return []
     environment = contender.environment | AVX512
     return [replace(contender, title=contender.title + AVX512_SUFFIX, environment=environment)]

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
-WITH_AVX512 = {"skylakex", "cooperlake", "sapphirerapids"}  # kernels of OpenBLAS
+# Kernels of OpenBLAS for processors of x86, with AVX-512 and without.
+WITH_AVX512 = {"skylakex", "cooperlake", "sapphirerapids"}
+WITHOUT = {"zen", "haswell", "sandybridge", "nehalem", "prescott", "excavator", "steamroller"}
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
@@ -37,18 +39,23 @@ def kernels() -> list[str]:
     return sorted({pool["architecture"] for pool in pools if pool.get("architecture")})
 
 
+def has_avx512() -> bool:
+    """Tell whether this processor is known to have AVX-512, which is on Linux alone."""
+    try:
+        return "avx512vl" in CPUINFO.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+
+
 def kernel_hint() -> str | None:
     """Say in one line that OpenBLAS leaves AVX-512 unused, and what to try.
 
     It is None where OpenBLAS uses it, where the processor has none, and where that cannot be told:
-    with another BLAS, on another system than Linux, and without threadpoolctl.
+    with another BLAS, another system than Linux, other kernels, and without threadpoolctl.
     """
-    try:
-        has_avx512 = "avx512vl" in CPUINFO.read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return None
-    slower = [kernel for kernel in kernels() if kernel.lower() not in WITH_AVX512]
-    if not has_avx512 or not slower:
+    names = kernels()
+    slower = [name for name in names if name.lower() in WITHOUT]
+    if not has_avx512() or not slower or len(slower) < len(names):
         return None
     return (
         f"OpenBLAS runs its {slower[0]} kernels, which leave the AVX-512 of this processor unused; "

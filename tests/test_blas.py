@@ -10,7 +10,6 @@ from digits_on_disk import contents, register, write
 from numpy_se import blas
 from numpy_se.train.__main__ import main
 
-pytest.importorskip("threadpoolctl")
 HINT = "OPENBLAS_CORETYPE=SkylakeX in the environment may be faster"
 
 
@@ -18,6 +17,7 @@ def machine(
     monkeypatch: pytest.MonkeyPatch, folder: Path, flags: str | None, *pools: dict[str, Any]
 ) -> None:
     """Be on a machine with these flags of the processor, and these libraries."""
+    pytest.importorskip("threadpoolctl")
     file = folder / "cpuinfo"
     if flags is not None:
         file.write_text(f"model name : made up\nflags : fpu {flags} sse2\n")
@@ -48,6 +48,7 @@ def test_kernels_that_leave_avx512_unused(
         ("avx2", openblas("Zen")),  # no AVX-512
         (None, openblas("Zen")),  # no Linux
         ("avx512vl", openblas(None)),
+        ("avx512vl", openblas("armv8")),
         ("avx512vl", {"internal_api": "mkl", "architecture": None}),
         ("avx512vl", {"internal_api": "openmp"}),
     ],
@@ -57,6 +58,19 @@ def test_nothing_is_said_where_nothing_is_known_to_be_lost(
 ) -> None:
     machine(monkeypatch, tmp_path, flags, pool)
     assert blas.kernel_hint() is None
+
+
+def test_one_fast_library_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine(monkeypatch, tmp_path, "avx512vl", openblas("SkylakeX"), openblas("Haswell"))
+    assert blas.kernel_hint() is None  # the other one can be that of SciPy
+
+
+def test_blas_gets_one_thread() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    with blas.one_blas_thread():
+        pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+        assert pools
+        assert all(pool["num_threads"] == 1 for pool in pools)
 
 
 def test_without_threadpoolctl() -> None:

@@ -11,6 +11,7 @@ from strategies import as_tuple, seeds
 import numpy_se as se
 from numpy_se import fused
 from numpy_se.nets import BatchNorm
+from numpy_se.relatives import attention_pool
 from numpy_se.strategies import layouts
 from numpy_se.sums import pixel_dot, pixel_sum
 
@@ -24,6 +25,9 @@ OPS = {
     "batch_norm": lambda x: se.batch_norm(x, x[0, :, 0, 0], x[0, :, 0, 1]),
     "batch_norm_inference": lambda x: se.batch_norm_inference(x, *x[0, :, 0, :3].T, x[0, :, 0, 4]),
     "squeeze_excite": lambda x: se.squeeze_excite(x, x[0, :, 0, :3], x[0, :, 1, :3]),
+    "global_std_pool": se.global_std_pool,
+    "style_pool": se.style_pool,
+    "depthwise_conv2d": lambda x: se.depthwise_conv2d(x, x[0, :, :3, :3], padding=1),
     "fused.squeeze_excite": lambda x: fused.squeeze_excite(x, x[0, :, 0, :3], x[0, :, 1, :3]),
 }
 
@@ -43,6 +47,20 @@ def test_sums_over_large_maps_are_exact_in_float32(op: Any, layout: Any) -> None
 
     for ours, exact in zip(results(x), results(x.astype(np.float64)), strict=True):
         assert np.abs(ours - exact).max() < 24 * ROUNDING * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def test_a_mean_far_from_0_leaves_the_deviation_exact(layout: Any) -> None:
+    x = layout(np.random.default_rng(0).standard_normal(LARGE, np.float32) + 1000)
+    wide = x.astype(np.float64)
+    for pool in (se.global_std_pool, se.style_pool):
+        np.testing.assert_allclose(pool(x)[0], pool(wide)[0], rtol=1e-5)
+    dz = np.array([[1.0, -2.0, 0.5], [-1.0, 1.5, 2.0]])
+    w = np.array([1e-3, -2e-3, 5e-4])
+    (_, dw), (_, exact) = (
+        attention_pool(a, w.astype(a.dtype))[1](dz.astype(a.dtype)) for a in (x, wide)
+    )
+    assert np.abs(dw - exact).max() < 1e-3 * np.abs(exact).max()
 
 
 @given(

@@ -56,7 +56,7 @@ def depthwise_conv2d(
 
     def phases() -> Iterator[tuple[Array, Any, Any, tuple[int, int]]]:
         """Give, for each phase, its taps, their place, its pixels, and the padding before them."""
-        for a, b in np.ndindex(stride, stride):
+        for a, b in np.ndindex(min(stride, kh), min(stride, kw)):  # no tap meets the others
             taps = np.s_[a::stride, b::stride]
             row, column = (a - padding) % stride, (b - padding) % stride  # its first ones in x
             before = (row + padding) // stride, (column + padding) // stride
@@ -66,26 +66,26 @@ def depthwise_conv2d(
         out = y[part]
         out[...] = 0
         for entries, _, (rows, columns), before in phases():
-            if entries.size:
-                size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
-                out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
+            size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
+            out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
 
     in_order(forward, parts)
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        dx = np.empty((n, h, width, c), x.dtype)
+        dx = np.zeros((n, h, width, c), x.dtype)
 
         def backward_of(part: slice) -> list[Array]:
-            upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty_like(kernel)
+            upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty(kernel.shape, x.dtype)
             for entries, taps, (rows, columns), (above, left) in phases():
                 phase, (ku, kv) = dx[part, rows, columns], entries.shape[:2]
-                if 0 in (ku, kv) or 0 in phase.shape:
-                    phase[...] = 0  # no window covers these pixels
-                    dw[taps] = 0
-                    continue
                 size = oh + ku - 1, ow + kv - 1
                 met = on_canvas(x[part, :, rows, columns], size, (above, left))
                 dw[taps] = _sum_products(met, upstream)
+                if oh * ow < ku * kv:  # a large kernel on a small map: most of a canvas is 0
+                    spread = _spread(upstream, entries)[:, above:, left:]
+                    covered = np.s_[:, : spread.shape[1], : spread.shape[2]]
+                    phase[covered] = spread[:, : phase.shape[1], : phase.shape[2]]
+                    continue
                 size = phase.shape[1] + ku - 1, phase.shape[2] + kv - 1
                 around = on_canvas(dy[part], size, (ku - 1 - above, kv - 1 - left))
                 phase[...] = _correlate(around, entries[::-1, ::-1])
@@ -111,6 +111,15 @@ def _correlate(a: Array, kernel: Array) -> Array:
     along_rows = np.tile(kernel, (1, 1, w - kw + 1))  # (KH, KW, OW*C)
     y: Array = np.einsum("nhijp,ijp->nhp", _windows(a, kh, kw), along_rows)
     return y.reshape(n, h - kh + 1, w - kw + 1, c)
+
+
+def _spread(dy: Array, kernel: Array) -> Array:
+    """Give what ``_correlate`` passes back to its map, one output after the other."""
+    (n, oh, ow, c), (kh, kw) = dy.shape, kernel.shape[:2]
+    dx = np.zeros((n, oh + kh - 1, ow + kw - 1, c), dy.dtype)
+    for p, q in np.ndindex(oh, ow):
+        dx[:, p : p + kh, q : q + kw] += dy[:, p, q, None, None] * kernel
+    return dx
 
 
 def _sum_products(a: Array, dy: Array) -> Array:

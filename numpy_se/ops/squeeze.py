@@ -24,7 +24,7 @@ def global_std_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Ar
 
         dx[n,c,h,w] = (x[n,c,h,w] - m[n,c]) / (H*W * z[n,c]) * dz[n,c]
 
-    The variance is the biased one, 1/(H*W); that of SRM's authors is unbiased and has no eps.
+    The variance is the biased one, 1/(H*W); that of SRM's authors is unbiased.
     With ``eps`` > 0 a constant channel has a gradient: 0.
     x (N, C, H, W) gives z (N, C). Keeps ``x``, m and z.
     Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, eq. 2.
@@ -45,37 +45,47 @@ def global_std_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Ar
 def style_pool(x: Array, *, eps: float = 1e-5) -> tuple[Array, Callable[[Array], Array]]:
     """Squeeze every channel of ``x`` to its style: its mean m, and its standard deviation z.
 
-    ``x`` feeds both, so its gradient is the sum of ``global_avg_pool`` and ``global_std_pool``:
+        m[n,c] = mean_hw x        z[n,c] = sqrt(mean_hw (x - m)^2 + eps)        t = (m, z)
 
-        dx[n,c,h,w] = dm[n,c] / (H*W) + (x[n,c,h,w] - m[n,c]) * g[n,c]    g = dz / (H*W * z)
-                    = x[n,c,h,w] * g[n,c] + (dm[n,c] / (H*W) - m[n,c] * g[n,c])
+    ``x`` feeds both, so its gradient is the sum of those of ``global_avg_pool`` and of
+    ``global_std_pool``, which has the derivation:
 
-    The second line goes over the map twice, for a product and a sum, where the two go five times.
-    x (N, C, H, W) gives t (N, C, 2), with t[n,c] = (m, z). Keeps ``x``, m and z.
-    Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, eq. 1 to 3.
+        dx[n,c,h,w] = dm[n,c] / (H*W) + (x[n,c,h,w] - m[n,c]) / (H*W * z[n,c]) * dz[n,c]
+
+    With ``eps`` > 0 a constant channel has a gradient: that of the mean.
+    x (N, C, H, W) gives t (N, C, 2). Keeps ``x``, m and z.
+    Source: the style pooling of Lee et al., SRM, arXiv 1903.10829, section 3.
     """
     check_eps("style_pool", eps)
     m, z = _mean_and_deviation(x, eps)  # (N, C)
     pixels = x.shape[2] * x.shape[3]
 
     def backward(dt: Array) -> Array:
-        g = dt[:, :, 1] / (pixels * z)
-        dx: Array = x * g[:, :, None, None]  # (N, C, H, W)
-        dx += (dt[:, :, 0] / pixels - m * g)[:, :, None, None]
+        dm, dz = dt[:, :, 0], dt[:, :, 1]
+        dx: Array = x - m[:, :, None, None]  # (N, C, H, W)
+        dx *= (dz / (pixels * z))[:, :, None, None]
+        dx += (dm / pixels)[:, :, None, None]
         return dx
 
     return np.stack([m, z], axis=2), backward
 
 
 def _mean_and_deviation(x: Array, eps: float) -> tuple[Array, Array]:
-    """Compute both (N, C), a few samples at a time: what lies around the mean is a new map."""
+    """Compute both (N, C), a few samples at a time, as x - m is a new array.
+
+    Where the mean is far from 0, m has a rounding error that is large beside the deviation. It is
+    the mean of x - m, and is added to m; its square is no part of the variance.
+    """
     pixels = x.shape[2] * x.shape[3]
     m = pixel_sum(x) / pixels
     z = np.empty_like(m)
 
     def forward(part: slice) -> None:
         centred = x[part] - m[part, :, None, None]
-        z[part] = np.sqrt(pixel_dot(centred, centred) / pixels + x.dtype.type(eps))
+        rest = pixel_sum(centred) / pixels
+        variance = np.maximum(pixel_dot(centred, centred) / pixels - rest * rest, 0)
+        z[part] = np.sqrt(variance + x.dtype.type(eps))
+        m[part] += rest
 
     in_order(forward, by_size(len(x), x.nbytes, CHUNK))
     return m, z

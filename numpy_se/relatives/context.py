@@ -31,7 +31,9 @@ def attention_pool(x: Array, wk: Array) -> tuple[Array, Callable[[Array], tuple[
         dx = dz a + wk dk            two terms for each entry: a product of C x 2 with 2 x H*W
 
     A constant added to k changes nothing, so there is no bias.
-    x (N, C, H, W), wk (C,) give z (N, C); ``backward`` gives (dx, dwk).
+    x (N, C, H, W), wk (C,) give z (N, C); ``backward`` gives (dx, dwk). Keeps a and wk, and x, or
+    a copy of it where its pixels do not lie evenly in memory.
+    Source: Cao et al., GCNet, arXiv 1904.11492, section 3.3.
     """
     shape = x.shape
     rows = x.reshape(*shape[:2], -1)  # (N, C, H*W)
@@ -40,6 +42,7 @@ def attention_pool(x: Array, wk: Array) -> tuple[Array, Callable[[Array], tuple[
 
     def backward(dz: Array) -> tuple[Array, Array]:
         dk = back_softmax((dz[:, None] @ rows)[:, 0])  # (N, H*W)
+        dk -= a * dk.sum(axis=1, keepdims=True)  # without rounding, the sum is 0; dwk needs it
         factors = np.stack([dz, np.broadcast_to(wk, dz.shape)], axis=2)  # (N, C, 2)
         dx = factors @ np.stack([a, dk], axis=1)  # one pass; x is summed, and decides the weights
         dwk = (rows @ dk[:, :, None]).sum(axis=0)[:, 0]

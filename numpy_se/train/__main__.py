@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = resume_run(resume, given) if resume else start_run({**DEFAULTS, **given}, out)
         print(f"data: {run.data}")
         print(run.title)
-        if hint := kernel_hint():
-            print(f"speed: {hint}")
         if run.state.step == len(run.state.losses):
             print("the run is finished: nothing is left to train")
+        elif hint := kernel_hint():
+            print(f"speed: {hint}")
         state = train(run.net, run.data, run.options, state=run.state, save=run.save)
         run.write_results(state)
         try:
