@@ -42,6 +42,14 @@ def test_a_chapter_begins_with_goals_and_ends_with_answers(chapter: Path) -> Non
     assert asked == answered == [str(number) for number in range(1, len(asked) + 1)]
 
 
+def test_the_gallery_takes_chapters_and_nothing_else() -> None:
+    conf = (SITE / "conf.py").read_text(encoding="utf-8")
+    found = re.search(r'"ignore_pattern": r"(.*)",', conf)
+    assert found
+    taken = [path for path in TUTORIALS.glob("*.py") if not re.search(found[1], path.name)]
+    assert sorted(taken) == CHAPTERS
+
+
 @pytest.mark.parametrize("file", ["conf.py", "hooks.py", "build.py"])
 def test_the_code_of_the_site_compiles(file: str) -> None:
     compile((SITE / file).read_text(encoding="utf-8"), file, "exec")

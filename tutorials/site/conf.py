@@ -32,7 +32,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "..",
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]\d\d_\w+\.py$",
-    "ignore_pattern": r"(course|block_picture|cheat_sheet|notebooks)\.py$",
+    "ignore_pattern": r"(^|[\\/])[a-z_]+\.py$",  # what is no chapter
     "within_subsection_order": "FileNameSortKey",
     "reset_modules": ("matplotlib", "hooks.forget_course"),
     "first_notebook_cell": (
