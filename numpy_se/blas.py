@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
-# Kernels of OpenBLAS for processors of x86, with AVX-512 and without.
-WITH_AVX512 = {"skylakex", "cooperlake", "sapphirerapids"}
-WITHOUT = {"zen", "haswell", "sandybridge", "nehalem", "prescott", "excavator", "steamroller"}
+# Kernels of OpenBLAS for processors of x86 that do not use AVX-512.
+WITHOUT_AVX512 = {
+    "zen",
+    "haswell",
+    "sandybridge",
+    "nehalem",
+    "prescott",
+    "excavator",
+    "steamroller",
+}
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
@@ -54,7 +61,7 @@ def kernel_hint() -> str | None:
     with another BLAS, another system than Linux, other kernels, and without threadpoolctl.
     """
     names = kernels()
-    slower = [name for name in names if name.lower() in WITHOUT]
+    slower = [name for name in names if name.lower() in WITHOUT_AVX512]
     if not has_avx512() or not slower or len(slower) < len(names):
         return None
     return (

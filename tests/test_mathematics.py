@@ -293,7 +293,11 @@ def test_softmax_has_no_overflow(size: float) -> None:
     np.testing.assert_allclose(y, se.softmax(x - size)[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("pool", [se.global_l2_pool, se.global_std_pool])
+def deviation(x: Any, **options: Any) -> tuple[Any, None]:
+    return se.style_pool(x, **options)[0][:, :, 1], None
+
+
+@pytest.mark.parametrize("pool", [se.global_l2_pool, se.global_std_pool, deviation])
 def test_what_stands_below_a_root_is_1e_5_unless_told(pool: Any) -> None:
     zeros = np.zeros((2, 3, 4, 5))
     np.testing.assert_allclose(pool(zeros)[0], np.sqrt(1e-5), rtol=1e-12)

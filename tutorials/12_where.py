@@ -2,7 +2,7 @@ r"""
 12. Where SE helps
 ==================
 
-On digits, chapter 9 finds no clear gain by SE. Here is a task that is made for it. Which feature
+On digits, chapter 9 finds no gain by SE. Here is a task that is made for it. Which feature
 maps matter depends on a small sign somewhere in the image. What does a net with SE blocks do with
 it, image by image, and how far does one without them come?
 
@@ -187,7 +187,7 @@ print(f"with the gates of the turned image, {100 * same:.0f} % of the answers fo
 # What is left when gates are frozen
 # ----------------------------------
 #
-# Chapter 10 froze the gates of a net for digits, and nothing was lost. Here:
+# Chapter 10 froze the gates of nets for digits, and counted what was lost. Here:
 #
 # - *mean*: every image gets the mean gates over all test images, in all blocks or in one alone;
 # - *mean of its sign*: every image gets the mean gates of the images with its sign;
@@ -301,8 +301,8 @@ for name, values in errors.items():
 # - The answer follows the gates: turn the sign, and the answer becomes the other digit; give the
 #   gates of the turned image alone, and it does so as well.
 # - Here the gates must be *dynamic*. With the mean gates the net can only guess which digit is
-#   meant. That is the difference to chapter 10, where nothing was lost: whether SE helps depends on
-#   the task, and not on the block alone.
+#   meant. Compare what the mean gates cost in chapter 10: whether SE helps depends on the task, and
+#   not on the block alone.
 # - A net without SE learns the task, too, but worse, also if it is larger. It must build the
 #   product of sign and digit out of sums.
 #

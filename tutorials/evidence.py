@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from loky import get_reusable_executor
 from scipy import optimize, stats
-from threadpoolctl import threadpool_info
 
+from numpy_se.blas import kernels
 from numpy_se.train import sweep
 
 LEVEL = 0.05  # one interval of twenty misses the true value
@@ -153,11 +153,6 @@ def print_verdicts(claims: Mapping[str, Claim]) -> None:
         )
 
 
-def blas_kernel() -> str:
-    """Give the kernel that NumPy's BLAS runs in this process."""
-    return ", ".join(sorted({pool.get("architecture", "?") for pool in threadpool_info()}))
-
-
 def sweep_by_kernel(
     function: Callable[..., Any],
     jobs: Mapping[str, Mapping[str, Any]],
@@ -171,7 +166,7 @@ def sweep_by_kernel(
     results: dict[str, dict[str, Any]] = {}
     for choice in ({}, {"OPENBLAS_CORETYPE": OTHER_KERNEL}):
         executor = get_reusable_executor(env={"OPENBLAS_NUM_THREADS": "1"} | choice)
-        kernel = executor.submit(blas_kernel).result()
+        kernel = ", ".join(executor.submit(kernels).result())
         if kernel in results:
             raise SystemExit(f"this BLAS runs {kernel} only; the study needs two kernels")
         results[kernel] = sweep(function, jobs, folder / kernel, executor, common=common)

@@ -95,7 +95,7 @@ def gathered_gates(
     with an ``extent``.
     """
     if w is not None and extent is not None:
-        raise ValueError(f"gather_excite: extent is {extent}; it wants None where w is given")
+        raise ValueError(f"gathered_gates: extent is {extent}; it wants None where w is given")
     if w is not None:
         return convolved_gates(x, w)
     return mean_gates(x) if extent is None else window_gates(x, extent=extent)

@@ -62,7 +62,6 @@ class GlobalContext(Relative):
     ratio: float = 16
     gate: UnaryOp | None = None
     block = staticmethod(global_context)
-    gates_op = staticmethod(context)
 
     def __post_init__(self) -> None:
         if self.gate is not None:

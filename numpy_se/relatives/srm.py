@@ -3,8 +3,8 @@
     u[n,c] = w[c,0] mean + w[c,1] deviation        style integration, eq. 3
     s = sigmoid(batch_norm(u))                     eq. 4
 
-No channel looks at another one. The deviation is the biased one with an eps below its root; the
-authors' code takes the unbiased one without.
+No channel looks at another one. The deviation is the biased one; the authors' code takes the
+unbiased one.
 Source: Lee, Kim, Nam, "SRM: A Style-based Recalibration Module for Convolutional Neural Networks",
 ICCV 2019, arXiv 1903.10829.
 """
