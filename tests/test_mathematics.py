@@ -293,6 +293,26 @@ def test_softmax_has_no_overflow(size: float) -> None:
     np.testing.assert_allclose(y, se.softmax(x - size)[0], rtol=1e-12)
 
 
+@given(data=st.data(), stride=st.integers(1, 3), padding=st.integers(0, 3), seed=seeds)
+def test_a_depthwise_convolution_is_one_of_each_channel_alone(
+    data: st.DataObject, stride: int, padding: int, seed: int
+) -> None:
+    """Kernels may be as large as the padded map."""
+    h, width = (data.draw(st.integers(1, 6)) for _ in range(2))
+    kh, kw = (data.draw(st.integers(1, side + 2 * padding)) for side in (h, width))
+    x, w = normal(seed, (2, 3, h, width), (3, kh, kw))
+    y, backward = se.depthwise_conv2d(x, w, stride=stride, padding=padding)
+    (dy,) = normal(seed + 1, y.shape)
+    dx, dw = backward(dy)
+    for c in range(3):
+        own = slice(c, c + 1)
+        want, back = se.conv2d(x[:, own], w[own, None], stride=stride, padding=padding)
+        want_dx, want_dw = back(dy[:, own])
+        np.testing.assert_allclose(y[:, own], want, atol=1e-12)
+        np.testing.assert_allclose(dx[:, own], want_dx, atol=1e-12)
+        np.testing.assert_allclose(dw[own], want_dw[:, 0], atol=1e-12)
+
+
 def deviation(x: Any, **options: Any) -> tuple[Any, None]:
     return se.style_pool(x, **options)[0][:, :, 1], None
 
