@@ -148,21 +148,42 @@ def claims_about_variations(runs: Mapping[str, Runs]) -> dict[str, Claim]:
     }
 
 
-def claims_about_cued_digits(errors: Mapping[str, Runs]) -> dict[str, Claim]:
-    """Give the claims of chapter 12 about the errors that SE removes.
+def claims_about_cued_digits(runs: Mapping[str, Runs]) -> dict[str, Claim]:
+    """Give the claims of chapter 12 about the errors that SE removes, and its dynamic gates.
 
-    ``errors[kernel][net]`` has the test error for each seed. SE does, if it makes less than half as
-    many.
+    ``runs[kernel][net]`` has the numbers of a net for each seed. SE removes most errors of another
+    net if it makes less than half as many. "frozen" are the errors of the net with SE when all
+    blocks give mean gates, and when block 1, 2 or 3 does.
     """
 
-    def left(net: str) -> dict[str, Array]:
-        return by_kernel(errors, lambda own: np.subtract(own[net], 2 * np.array(own[WITH_SE])))
+    def errors(own: Runs, net: str) -> Array:
+        return np.array([run["error"] for run in own[net]])
 
-    nets = next(iter(errors.values()))
+    def left(net: str) -> dict[str, Array]:
+        return by_kernel(runs, lambda own: errors(own, net) - 2 * errors(own, WITH_SE))
+
+    def lost(own: Runs) -> Array:
+        """Compute the points that are lost in all blocks, and in each of them: (4, seeds)."""
+        return np.array([run["frozen"] for run in own[WITH_SE]]).T - errors(own, WITH_SE)
+
+    def tenth(own: Runs) -> Array:
+        return errors(own, WITH_SE) / 10
+
+    nets = next(iter(runs.values()))
     return {
         f"SE removes most errors of: {net}": Claim(left(net), spread=1.9)
         for net in nets
         if net != WITH_SE
+    } | {
+        "the dynamic effect of all blocks is above a tenth of the errors": Claim(
+            by_kernel(runs, lambda own: lost(own)[0] - tenth(own)), spread=4.0
+        ),
+        "the dynamic effect of block 3 is below a tenth of the errors": Claim(
+            by_kernel(runs, lambda own: lost(own)[3] - tenth(own)), "below", spread=0.15
+        ),
+        "the dynamic effect is greater in block 3 than in block 1": Claim(
+            by_kernel(runs, lambda own: lost(own)[3] - lost(own)[1]), spread=10.0
+        ),
     }
 
 
