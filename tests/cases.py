@@ -22,7 +22,7 @@ class Case:
     @property
     def title(self) -> str:
         words = [getattr(value, "__name__", str(value)) for value in self.options.values()]
-        fast = "fused." if self.op.__module__ == "numpy_se.fused" else ""
+        fast = "fused." if self.op.__module__.startswith("numpy_se.fused") else ""
         return "-".join([fast + self.op.__name__, *words])
 
     def __call__(self, *args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The fused block beside the reference, over layouts, dtypes, gates, squeezes and workers."""
+"""Fused operations beside the reference, over layouts, dtypes, options and workers."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_the_fused_block_is_the_reference(
     problem: Any, squeeze: Any, gate: Any, chunk: int, long: int, count: int
 ) -> None:
     options = {"squeeze": squeeze, "gate": gate}
-    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk, LONG=long), workers(count):
+    with mock.patch.multiple(fused.se, SMALL=0, CHUNK=chunk, LONG=long), workers(count):
         results = both_passes(fused.squeeze_excite, *problem, **options)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
 
@@ -89,7 +89,7 @@ def test_the_fused_block_is_the_reference(
 @given(problem=problems(st.sampled_from([3, 8, 31])), count=st.integers(1, 2))
 def test_long_rows_too(problem: Any, count: int) -> None:
     """Rows of up to 961 entries, for which other routines of NumPy are taken."""
-    with mock.patch.object(fused, "SMALL", 0), workers(count):
+    with mock.patch.object(fused.se, "SMALL", 0), workers(count):
         results = both_passes(fused.squeeze_excite, *problem)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem))
     assert np.getbufsize() == 8192
@@ -97,7 +97,7 @@ def test_long_rows_too(problem: Any, count: int) -> None:
 
 @given(problem=problems(), count=st.integers(2, 4))
 def test_the_same_number_of_workers_gives_the_same_bits(problem: Any, count: int) -> None:
-    with mock.patch.object(fused, "SMALL", 0), workers(count):
+    with mock.patch.object(fused.se, "SMALL", 0), workers(count):
         first, second = (both_passes(fused.squeeze_excite, *problem) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -121,7 +121,7 @@ def squeeze_over_the_batch(x: Any) -> tuple[Any, Any]:
 )
 @given(problem=problems())
 def test_operations_that_mix_samples_get_the_whole_batch(options: Any, problem: Any) -> None:
-    with mock.patch.object(fused, "SMALL", 0), workers(2):
+    with mock.patch.object(fused.se, "SMALL", 0), workers(2):
         results = both_passes(fused.squeeze_excite, *problem, **options)
     assert_equal_up_to_rounding(results, both_passes(se.squeeze_excite, *problem, **options))
 
@@ -144,7 +144,7 @@ def test_memory_is_the_results_and_little_more(layout: str, squeeze: Any) -> Non
     w1, w2 = rng.standard_normal((2, 2, 32), np.float32)
     copies = (2 if layout == "turned" else 0) + (3 if squeeze is se.global_max_pool else 0)
     scratch = small + copies * chunk
-    with mock.patch.multiple(fused, SMALL=0, CHUNK=chunk):
+    with mock.patch.multiple(fused.se, SMALL=0, CHUNK=chunk):
         tracemalloc.start()
         y, backward = fused.squeeze_excite(x, w1, w2.T, squeeze=squeeze)
         kept, peak = tracemalloc.get_traced_memory()
@@ -154,3 +154,55 @@ def test_memory_is_the_results_and_little_more(layout: str, squeeze: Any) -> Non
         grads = backward(dy)
         assert tracemalloc.get_traced_memory()[1] < kept + sum(g.nbytes for g in grads) + scratch
         tracemalloc.stop()
+
+
+@st.composite
+def maps(draw: Any, sizes: Any = few) -> tuple[list[Any], Any]:
+    """x, gamma, beta of one dtype, and dy; x far from 0 at times."""
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    n, c, h, w = (draw(sizes) for _ in range(4))
+    rng = np.random.default_rng(draw(seeds))
+    x, dy = rng.standard_normal((2, n + (n * h * w == 1), c, h, w)).astype(dtype)
+    x += draw(st.sampled_from([0, 10]))
+    return [draw(layouts)(x), *rng.standard_normal((2, c)).astype(dtype)], draw(layouts)(dy)
+
+
+@settings(max_examples=100)
+@given(
+    problem=maps(), chunk=st.sampled_from([1, 2**9, 2**30]), eps=st.sampled_from([1e-5, 1.0]),
+    count=st.integers(1, 3),
+)  # fmt: skip
+def test_fused_batch_norm_is_the_reference(
+    problem: Any, chunk: int, eps: float, count: int
+) -> None:
+    (x, *params), dy = problem
+    with mock.patch.object(fused.norm, "CHUNK", chunk), workers(count):
+        y, backward, mean, variance = fused.batch_norm(x, *params, eps=eps)
+        results = [y, *backward(dy)]
+        np.testing.assert_array_equal(backward(dy)[0], results[1])  # again, and the same
+    wide = [a.astype(np.float64) for a in (x, *params, dy)]
+    wanted = both_passes(se.batch_norm, wide[:3], wide[3], eps=eps)
+    names = "y", "dx", "dgamma", "dbeta"
+    for result, want, name in zip(results, wanted, names, strict=True):
+        tolerance = (1e-9 if x.dtype == np.float64 else 1e-3) * max(1, np.abs(want).max())
+        assert result.dtype == x.dtype
+        np.testing.assert_allclose(result, want, rtol=0, atol=tolerance, err_msg=name)
+    np.testing.assert_allclose(mean, wide[0].mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(variance, wide[0].var(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_fused_batch_norm_refuses_what_the_reference_does() -> None:
+    x, (gamma, beta) = np.ones((1, 3, 1, 1)), np.ones((2, 3))
+    for norm in (se.batch_norm, fused.batch_norm):
+        with pytest.raises(ValueError, match=r"x has shape .* N\*H\*W of at least 2"):
+            norm(x, gamma, beta)
+        with pytest.raises(ValueError, match="eps"):
+            norm(np.ones((2, 3, 1, 1)), gamma, beta, eps=-1)
+
+
+@pytest.mark.parametrize("layout", ["channels first", "channels last"])
+def test_what_fused_batch_norm_gives_lies_in_memory_as_x_does(layout: str) -> None:
+    x, dy = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 6))
+    x = LAYOUTS[layout](x)
+    y, backward, *_ = fused.batch_norm(x, np.ones(4), np.ones(4))
+    assert y.strides == backward(dy)[0].strides == x.strides

@@ -249,18 +249,18 @@ for way in columns[0]:
 #
 # A small chunk stays in the cache. But every chunk asks Python for all steps again:
 
-default = fused.CHUNK
+default = fused.se.CHUNK
 
 
 def in_chunks(size):
     """Run the fused block with chunks of ``size`` bytes of x."""
-    fused.CHUNK = size
+    fused.se.CHUNK = size
     return blocks["fused"](*arrays)
 
 
 exponents = (20, 23) if QUICK else (18, 19, 20, 21, 22, 23, 25)
 times = medians({str(k): partial(in_chunks, 2**k) for k in exponents})
-fused.CHUNK = default
+fused.se.CHUNK = default
 print("KiB of x in a chunk    ns for each value of x")
 for k, seconds in times.items():
     print(f"{2 ** int(k) // 1024:19}    {seconds / x.size * 1e9:22.2f}")
@@ -425,7 +425,7 @@ for name in ("NumPy", "fused"):
 # 3. Twice the bytes, so about twice the time, for the blocks and for the limit. It is less where x
 #    is small and the calls count, and more where the arrays have grown out of the cache.
 # 4. At best. Both cores share the memory and one cache, and where x is large, a single core may
-#    already take a good part of what the memory can give. An x below ``fused.SMALL`` bytes is not
-#    shared at all: to wake a thread costs more than it saves.
+#    already take a good part of what the memory can give. An x below ``fused.se.SMALL`` bytes is
+#    not shared at all: to wake a thread costs more than it saves.
 # 5. The write of y, one of five moves, and the memory for y; the next layer reads x instead of y.
 #    The price: the block is no longer a piece of its own, with an output to look at and to check.

@@ -10,8 +10,8 @@ from typing import Any, Never
 
 import numpy as np
 
+from numpy_se import fused
 from numpy_se.contract import Array, check_count, check_number, check_op, in_short, op, run_op
-from numpy_se.fused import squeeze_excite
 from numpy_se.nets.layer import (
     Layer,
     LayerBackward,
@@ -32,7 +32,6 @@ from numpy_se.ops import (
     relu,
     sigmoid,
 )
-from numpy_se.ops.norm import batch_norm_moments
 from numpy_se.se import UnaryOp, WidthRule, excitation, reduced_width
 
 
@@ -165,7 +164,7 @@ class BatchNorm(Layer):
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator
     ) -> tuple[Array, LayerBackward, Params]:
         gamma, beta = params["gamma"], params["beta"]
-        y, backward, mean, variance = batch_norm_moments(x, gamma, beta, eps=self.eps)
+        y, backward, mean, variance = fused.batch_norm(x, gamma, beta, eps=self.eps)
         count = x[:, 0].size
         batch: Params = {"mean": mean, "variance": variance * (count / (count - 1))}
         share = x.dtype.type(self.momentum)
@@ -266,7 +265,7 @@ class SqueezeExcite(Layer):
         return he_normal(self.shapes, rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        return apply_op(self, squeeze_excite, params, x, **self.options)
+        return apply_op(self, fused.squeeze_excite, params, x, **self.options)
 
     def gates(self, params: Mapping[str, Array], x: Array) -> Array:
         """Compute the gates s (N, C) that the layer gives to ``x`` (N, C, H, W)."""

@@ -9,7 +9,8 @@ one for each phase of the pixels, as ``conv2d`` does for its dx.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,47 +55,75 @@ def depthwise_conv2d(
     kernel = w.transpose(1, 2, 0)  # (KH, KW, C)
     y = np.empty((n, oh, ow, c), x.dtype)
 
-    def phases() -> Iterator[tuple[Array, Any, Any, tuple[int, int]]]:
-        """Give, for each phase, its taps, their place, its pixels, and the padding before them."""
-        for a, b in np.ndindex(min(stride, kh), min(stride, kw)):  # no tap meets the others
-            taps = np.s_[a::stride, b::stride]
-            row, column = (a - padding) % stride, (b - padding) % stride  # its first ones in x
-            before = (row + padding) // stride, (column + padding) // stride
-            yield kernel[taps], taps, np.s_[row::stride, column::stride], before
+    phases = _phases((kh, kw), stride, padding)
+
+    def canvas(part: slice, phase: _Phase) -> Array:
+        size = oh + phase.size[0] - 1, ow + phase.size[1] - 1
+        return on_canvas(x[part][phase.pixels], size, phase.before)
+
+    kernels = [_along_rows(kernel[phase.taps], ow) for phase in phases]
 
     def forward(part: slice) -> None:
         out = y[part]
         out[...] = 0
-        for entries, _, (rows, columns), before in phases():
-            size = oh + entries.shape[0] - 1, ow + entries.shape[1] - 1
-            out += _correlate(on_canvas(x[part, :, rows, columns], size, before), entries)
+        for phase, along_rows in zip(phases, kernels, strict=True):
+            out += _correlate(canvas(part, phase), along_rows)
 
     in_order(forward, parts)
 
     def backward(dy: Array) -> tuple[Array, Array]:
         dx = np.zeros((n, h, width, c), x.dtype)
+        places = [dx.transpose(0, 3, 1, 2)[phase.pixels].transpose(0, 2, 3, 1) for phase in phases]
+        turned = [
+            _along_rows(kernel[phase.taps][::-1, ::-1], place.shape[2])
+            for phase, place in zip(phases, places, strict=True)
+        ]
 
         def backward_of(part: slice) -> list[Array]:
             upstream, dw = dy[part].transpose(0, 2, 3, 1), np.empty(kernel.shape, x.dtype)
-            for entries, taps, (rows, columns), (above, left) in phases():
-                phase, (ku, kv) = dx[part, rows, columns], entries.shape[:2]
-                size = oh + ku - 1, ow + kv - 1
-                met = on_canvas(x[part, :, rows, columns], size, (above, left))
-                dw[taps] = _sum_products(met, upstream)
+            for phase, place, along_rows in zip(phases, places, turned, strict=True):
+                (ku, kv), (above, left) = phase.size, phase.before
+                dw[phase.taps] = _sum_products(canvas(part, phase), upstream)
                 if oh * ow < ku * kv:  # a large kernel on a small map: most of a canvas is 0
-                    spread = _spread(upstream, entries)[:, above:, left:]
-                    covered = np.s_[:, : spread.shape[1], : spread.shape[2]]
-                    phase[covered] = spread[:, : phase.shape[1], : phase.shape[2]]
+                    spread = _spread(upstream, kernel[phase.taps])[:, above:, left:]
+                    covered = np.s_[part, : spread.shape[1], : spread.shape[2]]
+                    place[covered] = spread[:, : place.shape[1], : place.shape[2]]
                     continue
-                size = phase.shape[1] + ku - 1, phase.shape[2] + kv - 1
+                size = place.shape[1] + ku - 1, place.shape[2] + kv - 1
                 around = on_canvas(dy[part], size, (ku - 1 - above, kv - 1 - left))
-                phase[...] = _correlate(around, entries[::-1, ::-1])
+                place[part] = _correlate(around, along_rows)
             return [dw]
 
         (dw,) = add_up(in_order(backward_of, parts))
         return dx.transpose(0, 3, 1, 2), dw.transpose(2, 0, 1)
 
     return y.transpose(0, 3, 1, 2), backward
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Every stride-th tap of the kernel: they meet every stride-th pixel, at stride 1."""
+
+    taps: Any  # where they lie in the kernel
+    size: tuple[int, int]  # and how many they are
+    pixels: Any  # where the pixels lie in x
+    before: tuple[int, int]  # the rows and columns of padding before them
+
+
+def _phases(kernel: tuple[int, int], stride: int, padding: int) -> list[_Phase]:
+    phases = []
+    kh, kw = kernel
+    for a, b in np.ndindex(min(stride, kh), min(stride, kw)):  # no tap meets the others
+        row, column = (a - padding) % stride, (b - padding) % stride  # the first ones in x
+        phases.append(
+            _Phase(
+                taps=np.s_[a::stride, b::stride],
+                size=(len(range(a, kh, stride)), len(range(b, kw, stride))),
+                pixels=np.s_[:, :, row::stride, column::stride],
+                before=((row + padding) // stride, (column + padding) // stride),
+            )
+        )
+    return phases
 
 
 def _windows(a: Array, kh: int, kw: int) -> Array:
@@ -105,12 +134,17 @@ def _windows(a: Array, kh: int, kw: int) -> Array:
     return np.ndarray(shape, a.dtype, a, strides=strides)
 
 
-def _correlate(a: Array, kernel: Array) -> Array:
-    """Correlate maps (N, H, W, C) with kernels (KH, KW, C), at stride 1: (N, OH, OW, C)."""
-    (n, h, w, c), (kh, kw) = a.shape, kernel.shape[:2]
-    along_rows = np.tile(kernel, (1, 1, w - kw + 1))  # (KH, KW, OW*C)
+def _along_rows(kernel: Array, width: int) -> Array:
+    """Repeat the entries of each tap along a row of outputs: (KH, KW, C) gives (KH, KW, OW*C)."""
+    return np.tile(kernel, (1, 1, width))
+
+
+def _correlate(a: Array, along_rows: Array) -> Array:
+    """Correlate maps (N, H, W, C) with kernels (KH, KW, OW*C), at stride 1: (N, OH, OW, C)."""
+    n, h, _, c = a.shape
+    kh, kw, row = along_rows.shape
     y: Array = np.einsum("nhijp,ijp->nhp", _windows(a, kh, kw), along_rows)
-    return y.reshape(n, h - kh + 1, w - kw + 1, c)
+    return y.reshape(n, h - kh + 1, row // c, c)
 
 
 def _spread(dy: Array, kernel: Array) -> Array:

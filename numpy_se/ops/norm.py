@@ -24,6 +24,15 @@ def _channel_dot(a: Array, b: Array) -> Array:
     return total
 
 
+def values_per_channel(x: Array) -> int:
+    """Count the values of a channel: N*H*W. Raises ValueError when it is 1."""
+    count: int = x.size // x.shape[1]
+    if count == 1:
+        wanted = "it wants N*H*W of at least 2, as one value has no spread"
+        raise ValueError(f"batch_norm: x has shape {x.shape}; {wanted}")
+    return count
+
+
 @op("N C H W, C, C -> N C H W")
 def batch_norm(
     x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
@@ -53,23 +62,8 @@ def batch_norm(
     Raises ValueError when N*H*W is 1: one value has no spread. Keeps xhat and ``gamma``.
     Source: Ioffe and Szegedy, arXiv 1502.03167, Algorithm 1.
     """
-    y, backward, _, _ = batch_norm_moments(x, gamma, beta, eps=eps)
-    return y, backward
-
-
-@op("N C H W, C, C -> N C H W")
-def batch_norm_moments(
-    x: Array, gamma: Array, beta: Array, *, eps: float
-) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]], Array, Array]:
-    """Give ``y, backward`` of ``batch_norm``, then the mean m (C,) and the variance v (C,).
-
-    A layer needs them to follow the statistics of the batches. Raises what ``batch_norm`` raises.
-    """
     check_eps("batch_norm", eps)
-    count = x.size // x.shape[1]
-    if count == 1:
-        wanted = "it wants N*H*W of at least 2, as one value has no spread"
-        raise ValueError(f"batch_norm: x has shape {x.shape}; {wanted}")
+    count = values_per_channel(x)
     mean = _channel_sum(x) / count  # (C,)
     xhat = x - _per_channel(mean)  # (N, C, H, W), not scaled yet
     variance = _channel_dot(xhat, xhat) / count  # (C,)
@@ -87,7 +81,7 @@ def batch_norm_moments(
         dx *= _per_channel(gamma * scale)
         return dx, dgamma, dbeta
 
-    return y, backward, mean, variance
+    return y, backward
 
 
 @op("N C H W, C, C, C, C -> N C H W")

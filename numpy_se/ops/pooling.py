@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
+from numpy_se.layout import layout_of
 from numpy_se.parallel import by_size, in_order
 from numpy_se.sums import pixel_sum
 
@@ -23,16 +24,17 @@ def global_avg_pool(x: Array) -> tuple[Array, Callable[[Array], Array]]:
 
         dx[n,c,h,w] = 1/(H*W) * dz[n,c]
 
-    x (N, C, H, W) gives z (N, C). Keeps only the shape of ``x``.
+    x (N, C, H, W) gives z (N, C). Keeps only the shape of ``x``, and its layout.
     Source: Hu et al., arXiv 1709.01507, eq. 2 (F_sq).
     """
-    shape = x.shape
-    pixels = shape[2] * shape[3]
+    layout = layout_of(x)
+    pixels = x.shape[2] * x.shape[3]
     z = pixel_sum(x) / pixels  # (N, C)
 
     def backward(dz: Array) -> Array:
-        share = dz / pixels  # (N, C)
-        return np.broadcast_to(share[:, :, None, None], shape).copy()  # (N, C, H, W)
+        dx = layout.empty(len(dz), dz.dtype)  # (N, C, H, W), in the layout of x
+        dx[...] = (dz / pixels)[:, :, None, None]
+        return dx
 
     return z, backward
 

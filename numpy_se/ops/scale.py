@@ -71,7 +71,7 @@ def channel_shift(x: Array, v: Array) -> tuple[Array, Callable[[Array], tuple[Ar
     y = x + v[:, :, None, None]  # (N, C, H, W)
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        return dy.copy(), pixel_sum(dy)
+        return dy.copy("K"), pixel_sum(dy)
 
     return y, backward
 
@@ -127,6 +127,6 @@ def add(x: Array, skip: Array) -> tuple[Array, Callable[[Array], tuple[Array, Ar
     y = x + skip
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        return dy.copy(), dy.copy()
+        return dy.copy("K"), dy.copy("K")
 
     return y, backward

@@ -1,25 +1,20 @@
 """The SE block in few passes over memory: the function of ``se.squeeze_excite``, faster.
 
-A feature map is large and little is computed with each value, so most of the time goes into moving
-it. Five moves cannot be avoided: read x and write y, then read dy and x and write dx. Composed from
-operations, the block makes eleven, as each of them sends whole arrays through memory.
-
-Here a chunk of a few samples takes all steps before the next chunk begins, in the same memory, and
-finds in the cache what the step before left there. A step is the routine of NumPy that was measured
-to be the fastest for the length of the rows. The formulas and their derivations stand in ``se``.
-The work can be shared among threads, see ``parallel.workers``.
+Five moves cannot be avoided: read x and write y, then read dy and x and write dx. Composed from
+operations, the block makes eleven, as each of them sends whole arrays through memory. Here a step
+is the routine of NumPy that was measured to be the fastest for the length of the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numpy_se.contract import Array, op, run_op
+from numpy_se.layout import layout_of
 from numpy_se.ops import (
     global_avg_pool,
     global_max_pool,
@@ -31,7 +26,6 @@ from numpy_se.ops import (
 )
 from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
 from numpy_se.se import UnaryOp, excite
-from numpy_se.sums import channels_last
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
 SMALL = 2**22  # bytes of x: to wake a thread for less takes longer than it saves
@@ -66,7 +60,7 @@ def squeeze_excite(
     Keeps ``x``, the weights, and arrays of size (N, C) and below.
     """
     keep_freed_memory()
-    layout = _layout(x)
+    layout = layout_of(x)
     y = layout.empty(len(x), x.dtype)
     split = x.nbytes >= SMALL and all(o in SAMPLE_WISE for o in (squeeze, activation, gate))
     # A chunk brings the weights into the cache anew, so it is much larger than they are.
@@ -108,78 +102,6 @@ def squeeze_excite(
         return dx, *add_up(in_order(backward_of, list(zip(parts, kept, strict=True))))
 
     return y, backward
-
-
-@dataclass(frozen=True)
-class _ChannelsFirst:
-    """Maps that lie in memory as (N, C, H, W). A row is a channel: (N, C, H*W)."""
-
-    c: int
-    h: int
-    w: int
-
-    def empty(self, n: int, dtype: Any) -> Array:
-        """Make room for ``n`` samples: (n, C, H, W)."""
-        return np.empty((n, self.c, self.h, self.w), dtype)
-
-    def rows(self, a: Array) -> Array:
-        """See (n, C, H, W) as rows. It is a copy where ``a`` lies in memory in another way."""
-        return a.reshape(len(a), self.c, -1)
-
-    def spread(self, s: Array) -> Array:
-        """Shape (n, C) such that it broadcasts against rows."""
-        return s[:, :, None]
-
-    def total(self, rows: Array) -> Array:
-        """Sum over the pixels: (n, C). BLAS adds short rows up faster than ``sum`` does."""
-        total: Array = rows @ np.ones(rows.shape[2], rows.dtype)
-        return total
-
-    def dot(self, a: Array, b: Array) -> Array:
-        """Sum the product of two arrays over the pixels: (n, C)."""
-        # BLAS has more to do at the start of a row.
-        total: Array = np.einsum("ncp,ncp->nc", a, b) if a.shape[2] < 128 else np.vecdot(a, b)
-        return total
-
-
-@dataclass(frozen=True)
-class _ChannelsLast:
-    """Maps that lie in memory as (N, H, W, C). A row is a row of the image: (N, H, W*C).
-
-    Rows of C entries would be short where there are few channels.
-    """
-
-    c: int
-    h: int
-    w: int
-
-    def empty(self, n: int, dtype: Any) -> Array:
-        """As ``_ChannelsFirst.empty``."""
-        return np.empty((n, self.h, self.w, self.c), dtype).transpose(0, 3, 1, 2)
-
-    def rows(self, a: Array) -> Array:
-        """As ``_ChannelsFirst.rows``."""
-        return a.transpose(0, 2, 3, 1).reshape(len(a), self.h, -1)
-
-    def spread(self, s: Array) -> Array:
-        """As ``_ChannelsFirst.spread``; the gates are repeated along one row."""
-        return s[:, None].repeat(self.w, axis=1).reshape(len(s), 1, -1)
-
-    def total(self, rows: Array) -> Array:
-        """As ``_ChannelsFirst.total``."""
-        return self._over_width(np.ones(self.h, rows.dtype) @ rows)
-
-    def dot(self, a: Array, b: Array) -> Array:
-        """As ``_ChannelsFirst.dot``."""
-        return self._over_width(np.einsum("nhj,nhj->nj", a, b))
-
-    def _over_width(self, a: Array) -> Array:
-        total: Array = a.reshape(len(a), self.w, self.c).sum(axis=1)  # (n, W*C) -> (n, C)
-        return total
-
-
-def _layout(x: Array) -> _ChannelsFirst | _ChannelsLast:
-    return (_ChannelsLast if channels_last(x) else _ChannelsFirst)(*x.shape[1:])
 
 
 def _multiply(rows: Array, scale: Array, out: Array) -> None:
