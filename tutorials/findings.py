@@ -51,6 +51,16 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "one block saves more in stage 3 than in stage 1",
         "ReLU gates are worse than sigmoid gates": "ReLU",
     }),
+    12: ("12_where", "nets", rules.claims_about_cued_digits, {
+        "On cued digits, SE removes most of the errors of a net of equal size: (its errors) - 2 "
+        "(those with SE)": "SE removes most errors of: 71 filters",
+        "... and of a net without SE that is three times as large":
+        "SE removes most errors of: twice as wide",
+        "There, a trained net needs its dynamic scaling: the mean gates cost more than a tenth of "
+        "the errors": "the dynamic effect of all blocks is above a tenth of the errors",
+        "... and more in block 3 than in block 1":
+        "the dynamic effect is greater in block 3 than in block 1",
+    }),
     14: ("14_relatives", "errors", rules.claims_about_relatives, {
         "Gates of a channel that sees itself alone (SRM) halve the errors on cued digits":
         "which channel: SRM",
