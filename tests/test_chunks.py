@@ -61,7 +61,7 @@ def test_chunks_and_workers_change_nothing(
     with ExitStack() as stack:
         for module in MODULES:
             stack.enter_context(mock.patch.object(module, "CHUNK", chunk))
-        stack.enter_context(mock.patch.object(conv, "FEW", few))
+        stack.enter_context(mock.patch.multiple(conv, FEW=few, SMALL=0))
         stack.enter_context(workers(count))
         first, second = results(), results()
     for result, again, want in zip(first, second, whole, strict=True):

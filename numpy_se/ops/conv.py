@@ -19,9 +19,10 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
-from numpy_se.parallel import add_up, by_size, in_order
+from numpy_se.parallel import add_up, chunks, in_order
 
 CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
+SMALL = 2**19  # bytes of copies: to wake a thread for less takes longer than it saves
 FEW = 32  # terms of a kernel row that are too few for a product of their own
 
 # What is given, by whether there are biases; None2 and None3: dx is None, with input_grad=False.
@@ -107,9 +108,9 @@ def conv2d(
             f"the map of x {x.shape} with padding {padding}"
         )
     oh, ow = (height - kh) // stride + 1, (width - kw) // stride + 1
-    # What one sample needs: copies of it and of dy, or a dw of its own.
-    entries = kw * max((height + kh) * width * max(c, f), c * f)
-    parts = by_size(n, n * entries * x.itemsize, CHUNK)
+    # A sample needs copies of it and of dy, or a dw of its own.
+    nbytes = n * kw * max((height + kh) * width * max(c, f), c * f) * x.itemsize
+    parts = chunks(n, -(-nbytes // CHUNK)) if nbytes > SMALL else [slice(0, n)]
     y = np.empty((n, oh, ow, f), x.dtype)
 
     def input_columns(part: slice) -> list[Array]:

@@ -72,7 +72,9 @@ def depthwise_conv2d(
     in_order(forward, parts)
 
     def backward(dy: Array) -> tuple[Array, Array]:
-        dx = np.zeros((n, h, width, c), x.dtype)
+        dx = np.empty((n, h, width, c), x.dtype)
+        if stride > min(kh, kw):
+            dx[...] = 0  # some pixels meet no tap
         places = [dx.transpose(0, 3, 1, 2)[phase.pixels].transpose(0, 2, 3, 1) for phase in phases]
         turned = [
             _along_rows(kernel[phase.taps][::-1, ::-1], place.shape[2])
@@ -86,6 +88,7 @@ def depthwise_conv2d(
                 dw[phase.taps] = _sum_products(canvas(part, phase), upstream)
                 if oh * ow < ku * kv:  # a large kernel on a small map: most of a canvas is 0
                     spread = _spread(upstream, kernel[phase.taps])[:, above:, left:]
+                    place[part] = 0
                     covered = np.s_[part, : spread.shape[1], : spread.shape[2]]
                     place[covered] = spread[:, : place.shape[1], : place.shape[2]]
                     continue
