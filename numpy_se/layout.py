@@ -38,7 +38,7 @@ class ChannelsFirst:
         return s[:, :, None]
 
     def total(self, rows: Array) -> Array:
-        """Sum over the pixels: (n, C). BLAS adds short rows up faster than ``sum`` does."""
+        """Sum over the pixels: (n, C), by BLAS, in one level: ``sums.pixel_sum`` is more exact."""
         total: Array = rows @ np.ones(rows.shape[2], rows.dtype)
         return total
 
@@ -69,7 +69,7 @@ class ChannelsLast:
         return a.transpose(0, 2, 3, 1).reshape(len(a), self.h, self.w * self.c)
 
     def spread(self, s: Array) -> Array:
-        """As ``ChannelsFirst.spread``; the gates are repeated along one row."""
+        """As ``ChannelsFirst.spread``; the numbers are repeated along one row."""
         return s[:, None].repeat(self.w, axis=1).reshape(len(s), 1, -1)
 
     def total(self, rows: Array) -> Array:

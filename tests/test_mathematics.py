@@ -2,10 +2,11 @@
 
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import as_tuple, seeds
 
@@ -293,6 +294,7 @@ def test_softmax_has_no_overflow(size: float) -> None:
     np.testing.assert_allclose(y, se.softmax(x - size)[0], rtol=1e-12)
 
 
+@settings(max_examples=100)
 @given(data=st.data(), stride=st.integers(1, 3), padding=st.integers(0, 3), seed=seeds)
 def test_a_depthwise_convolution_is_one_of_each_channel_alone(
     data: st.DataObject, stride: int, padding: int, seed: int
@@ -303,7 +305,8 @@ def test_a_depthwise_convolution_is_one_of_each_channel_alone(
     x, w = normal(seed, (2, 3, h, width), (3, kh, kw))
     y, backward = se.depthwise_conv2d(x, w, stride=stride, padding=padding)
     (dy,) = normal(seed + 1, y.shape)
-    dx, dw = backward(dy)
+    with mock.patch("numpy.empty", lambda *args: np.full(args[0], np.nan)):  # nothing is left out
+        dx, dw = backward(dy)
     for c in range(3):
         own = slice(c, c + 1)
         want, back = se.conv2d(x[:, own], w[own, None], stride=stride, padding=padding)

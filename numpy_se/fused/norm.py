@@ -1,4 +1,4 @@
-"""Batch norm in few passes over memory: the function of ``ops.batch_norm``, faster.
+"""Batch norm in few passes over memory: ``ops.batch_norm``, faster, with its statistics.
 
 Every entry of y depends on the whole batch, so the chunks go over it three times: for the mean, for
 the variance, and for y. On the way back they go twice: for the sums of the channels, and for dx.
@@ -13,7 +13,8 @@ import numpy as np
 from numpy_se.contract import Array, check_eps, op
 from numpy_se.layout import layout_of
 from numpy_se.ops.norm import values_per_channel
-from numpy_se.parallel import add_up, by_size, in_order
+from numpy_se.parallel import add_up, by_size, in_order, keep_freed_memory
+from numpy_se.sums import pixel_dot, pixel_sum
 
 CHUNK = 2**20  # bytes of x in a chunk: it stays in the cache
 
@@ -29,6 +30,7 @@ def batch_norm(
     and errors are the same, and the results agree up to rounding. ``y`` and ``dx`` have the layout
     of ``x`` in memory, channels first or channels last. Keeps x - m and ``gamma``.
     """
+    keep_freed_memory()
     check_eps("batch_norm", eps)
     count = values_per_channel(x)
     layout = layout_of(x)
@@ -42,7 +44,7 @@ def batch_norm(
         return layout.spread(a[None])  # (C,), to broadcast against rows
 
     def sum_up(part: slice) -> list[Array]:
-        return [layout.total(rows(x, part)).sum(axis=0)]
+        return [pixel_sum(x[part]).sum(axis=0)]
 
     (total,) = add_up(in_order(sum_up, parts))
     mean = total / count  # (C,)
@@ -50,7 +52,7 @@ def batch_norm(
     def centre(part: slice) -> list[Array]:
         out = rows(centred, part)
         np.subtract(rows(x, part), per_channel(mean), out=out)
-        return [layout.dot(out, out).sum(axis=0)]
+        return [pixel_dot(centred[part], centred[part]).sum(axis=0)]
 
     (squares,) = add_up(in_order(centre, parts))
     variance = squares / count  # (C,)
@@ -66,12 +68,11 @@ def batch_norm(
     def backward(dy: Array) -> tuple[Array, Array, Array]:
         dx = layout.empty(len(dy), dy.dtype)
 
-        def sum_up(part: slice) -> list[Array]:
-            upstream = rows(dy, part)
-            sums = layout.total(upstream), layout.dot(upstream, rows(centred, part))
+        def sum_up_gradients(part: slice) -> list[Array]:
+            sums = pixel_sum(dy[part]), pixel_dot(dy[part], centred[part])
             return [each.sum(axis=0) for each in sums]
 
-        dbeta, dot = add_up(in_order(sum_up, parts))  # (C,)
+        dbeta, dot = add_up(in_order(sum_up_gradients, parts))  # (C,)
         dgamma = dot * scale  # (C,)
 
         def combine(part: slice) -> None:

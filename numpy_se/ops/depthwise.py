@@ -9,9 +9,9 @@ one for each phase of the pixels, as ``conv2d`` does for its dx.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def depthwise_conv2d(
 
     def canvas(part: slice, phase: _Phase) -> Array:
         size = oh + phase.size[0] - 1, ow + phase.size[1] - 1
-        return on_canvas(x[part][phase.pixels], size, phase.before)
+        return on_canvas(x[part, :, *phase.pixels], size, phase.before)
 
     kernels = [_along_rows(kernel[phase.taps], ow) for phase in phases]
 
@@ -75,9 +75,12 @@ def depthwise_conv2d(
         dx = np.empty((n, h, width, c), x.dtype)
         if stride > min(kh, kw):
             dx[...] = 0  # some pixels meet no tap
-        places = [dx.transpose(0, 3, 1, 2)[phase.pixels].transpose(0, 2, 3, 1) for phase in phases]
+        places = [dx[:, *phase.pixels] for phase in phases]
+        # A large kernel on a small map: most of a canvas would be 0.
         turned = [
-            _along_rows(kernel[phase.taps][::-1, ::-1], place.shape[2])
+            None
+            if oh * ow < math.prod(phase.size)
+            else _along_rows(kernel[phase.taps][::-1, ::-1], place.shape[2])
             for phase, place in zip(phases, places, strict=True)
         ]
 
@@ -86,7 +89,7 @@ def depthwise_conv2d(
             for phase, place, along_rows in zip(phases, places, turned, strict=True):
                 (ku, kv), (above, left) = phase.size, phase.before
                 dw[phase.taps] = _sum_products(canvas(part, phase), upstream)
-                if oh * ow < ku * kv:  # a large kernel on a small map: most of a canvas is 0
+                if along_rows is None:
                     spread = _spread(upstream, kernel[phase.taps])[:, above:, left:]
                     place[part] = 0
                     covered = np.s_[part, : spread.shape[1], : spread.shape[2]]
@@ -107,9 +110,9 @@ def depthwise_conv2d(
 class _Phase:
     """Every stride-th tap of the kernel: they meet every stride-th pixel, at stride 1."""
 
-    taps: Any  # where they lie in the kernel
+    taps: tuple[slice, slice]  # where they lie in the kernel
     size: tuple[int, int]  # and how many they are
-    pixels: Any  # where the pixels lie in x
+    pixels: tuple[slice, slice]  # where the pixels lie in x
     before: tuple[int, int]  # the rows and columns of padding before them
 
 
@@ -122,7 +125,7 @@ def _phases(kernel: tuple[int, int], stride: int, padding: int) -> list[_Phase]:
             _Phase(
                 taps=np.s_[a::stride, b::stride],
                 size=(len(range(a, kh, stride)), len(range(b, kw, stride))),
-                pixels=np.s_[:, :, row::stride, column::stride],
+                pixels=np.s_[row::stride, column::stride],
                 before=((row + padding) // stride, (column + padding) // stride),
             )
         )
