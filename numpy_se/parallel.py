@@ -76,12 +76,14 @@ def chunks(length: int, least: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-def by_size(length: int, nbytes: int, chunk: int) -> list[slice]:
+def by_size(length: int, nbytes: int, chunk: int, small: int | None = None) -> list[slice]:
     """Split ``length`` items that take ``nbytes`` together into parts of at most ``chunk`` bytes.
 
-    What fits into one chunk is left whole: it is not worth the start of a thread.
+    What takes at most ``small`` bytes, or one chunk unless given, is left whole: it is not worth
+    the start of a thread.
     """
-    return chunks(length, -(-nbytes // chunk)) if nbytes > chunk else [slice(0, length)]
+    whole = nbytes <= (chunk if small is None else small)
+    return [slice(0, length)] if whole else chunks(length, -(-nbytes // chunk))
 
 
 def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -391,7 +391,7 @@ for word in ("supported", "not supported", "undecided"):
 
 for kernel in nets:
     for block in (1, 2):
-        values = " ".join(f"{value:5.1f}" for value in np.array(lost(kernel))[:, block])
+        values = " ".join(f"{value:5.1f}" for value in lost(kernel)[:, block])
         print(f"{kernel:10} lost with mean gates in block {block}: {values}")
 
 # %%

@@ -48,20 +48,21 @@ def batch_norm(
 
     (total,) = add_up(in_order(sum_up, parts))
     mean = total / count  # (C,)
+    means = per_channel(mean)
 
     def centre(part: slice) -> list[Array]:
-        out = rows(centred, part)
-        np.subtract(rows(x, part), per_channel(mean), out=out)
+        np.subtract(rows(x, part), means, out=rows(centred, part))
         return [pixel_dot(centred[part], centred[part]).sum(axis=0)]
 
     (squares,) = add_up(in_order(centre, parts))
     variance = squares / count  # (C,)
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # (C,), 1/sigma
+    factors, shifts = per_channel(gamma * scale), per_channel(beta)
 
     def normalise(part: slice) -> None:
         out = rows(y, part)
-        np.multiply(rows(centred, part), per_channel(gamma * scale), out=out)
-        out += per_channel(beta)
+        np.multiply(rows(centred, part), factors, out=out)
+        out += shifts
 
     in_order(normalise, parts)
 
@@ -74,13 +75,14 @@ def batch_norm(
 
         dbeta, dot = add_up(in_order(sum_up_gradients, parts))  # (C,)
         dgamma = dot * scale  # (C,)
+        through_v, through_m = per_channel(-dgamma * scale / count), per_channel(-dbeta / count)
 
         def combine(part: slice) -> None:
             out = rows(dx, part)
-            np.multiply(rows(centred, part), per_channel(-dgamma * scale / count), out=out)
-            out -= per_channel(dbeta / count)
+            np.multiply(rows(centred, part), through_v, out=out)
+            out += through_m
             out += rows(dy, part)
-            out *= per_channel(gamma * scale)
+            out *= factors
 
         in_order(combine, parts)
         return dx, dgamma, dbeta

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 import numpy as np
 
 from numpy_se.contract import Array, check_count, op
-from numpy_se.parallel import add_up, chunks, in_order
+from numpy_se.parallel import add_up, by_size, in_order
 
 CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
 SMALL = 2**19  # bytes of copies: to wake a thread for less takes longer than it saves
@@ -110,7 +110,7 @@ def conv2d(
     oh, ow = (height - kh) // stride + 1, (width - kw) // stride + 1
     # A sample needs copies of it and of dy, or a dw of its own.
     nbytes = n * kw * max((height + kh) * width * max(c, f), c * f) * x.itemsize
-    parts = chunks(n, -(-nbytes // CHUNK)) if nbytes > SMALL else [slice(0, n)]
+    parts = by_size(n, nbytes, CHUNK, SMALL)
     y = np.empty((n, oh, ow, f), x.dtype)
 
     def input_columns(part: slice) -> list[Array]:
