@@ -23,23 +23,19 @@ import bench
 import chart
 import numpy as np
 from bench import Contender
+from training_step import LIMIT, OURS, Prepared, numpy_se_step, torch_step
 
 from numpy_se.costs import Cost, count_net
 from numpy_se.nets import se_resnet
-from numpy_se.optim import SGD
-from numpy_se.parallel import workers
 from numpy_se.train.loop import loss_and_grads
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
 Problem = tuple[int, int, "int | None"]  # batch, depth, and the ratio of the SE blocks or None
 
 PROBLEMS: list[Problem] = [(64, 20, 4), (64, 20, None)]
 QUICK: list[Problem] = [(8, 8, 4)]
 SHAPE = 3, 28, 28
-RULE = SGD(momentum=0.9)
-LR = 0.0  # the work of an update, and the same parameters in the next round
 TOLERANCE = 1e-2  # of the loss, and of the length of the gradient
 
 
@@ -72,56 +68,22 @@ def check(problem: Problem) -> Callable[[Any], float]:
 
 
 def prepare_numpy_se(problem: Problem, threads: int) -> Prepared:
-    net, params, x, labels = arrays(problem)
-    trained = {name: params[name] for name in net.names}
-    state = RULE.init(trained)
-    noise = np.random.default_rng(0)  # the net draws none
-
-    def run() -> Any:
-        with workers(threads):
-            loss, grads, _ = loss_and_grads(net, params, x, labels, noise)
-        RULE.step(trained, grads, state, LR)
-        return loss, grads
-
-    return run, check(problem)
+    return numpy_se_step(*arrays(problem), threads), check(problem)
 
 
 def prepare_torch(
     problem: Problem, threads: int, layout: str = "contiguous_format", compiled: bool = False
 ) -> Prepared:
-    import torch
     from se_resnet_torch import se_resnet_torch
 
-    torch.set_num_threads(threads)
-    net, own, images, classes = arrays(problem)
+    net, *drawn = arrays(problem)
     _, depth, ratio = problem
-    memory_format = getattr(torch, layout)
 
-    def tensor(array: Any) -> Any:
-        t = torch.from_numpy(array.copy())
-        return t.contiguous(memory_format=memory_format) if t.ndim == 4 else t
+    def logits_of(params: Any, x: Any) -> Any:
+        return se_resnet_torch(params, x, depth, with_se=ratio is not None, training=True)
 
-    params = {name: tensor(array) for name, array in own.items()}
-    trained = {name: params[name].requires_grad_() for name in net.names}
-    x, labels = tensor(images), torch.from_numpy(classes)
-    optimizer = torch.optim.SGD(trained.values(), lr=LR, momentum=RULE.momentum)
-
-    def loss_of(params: Any, x: Any) -> Any:
-        logits = se_resnet_torch(params, x, depth, with_se=ratio is not None, training=True)
-        return torch.nn.functional.cross_entropy(logits, labels)
-
-    if compiled:
-        torch._dynamo.reset()  # otherwise it makes a second, general version for a second problem
-        loss_of = torch.compile(loss_of)
-
-    def run() -> Any:
-        optimizer.zero_grad()
-        loss = loss_of(params, x)
-        loss.backward()
-        optimizer.step()
-        return loss.detach(), {name: own.grad for name, own in trained.items()}
-
-    return run, check(problem)
+    step = torch_step(logits_of, tuple(drawn), net.names, threads, layout, compiled)
+    return step, check(problem)
 
 
 def prepare_limit(problem: Problem, threads: int) -> Prepared:
@@ -132,7 +94,6 @@ def prepare_limit(problem: Problem, threads: int) -> Prepared:
     return bench.sgemm(problem[0] * (3 * forward - costs["conv"].macs), threads)
 
 
-OURS, LIMIT = "numpy_se", "limit"
 TORCH = {
     "PyTorch": prepare_torch,
     "PyTorch, channels last": partial(prepare_torch, layout="channels_last"),

@@ -16,7 +16,7 @@ NumPy does not take by itself on AMD processors; ``--help`` lists all options.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy as np
 import textbook
 from bench import Contender
 
-from numpy_se.nets import tiny_net
+from numpy_se.nets import Layer, tiny_net
 from numpy_se.optim import SGD
 from numpy_se.parallel import workers
 from numpy_se.train.loop import loss_and_grads
@@ -69,18 +69,67 @@ def check(problem: Problem) -> Callable[[Any], float]:
     return error
 
 
-def prepare_numpy_se(problem: Problem, threads: int) -> Prepared:
-    params, x, labels = arrays(problem)
-    net, state = tiny_net(problem[1], input_grad=False), RULE.init(params)
+def numpy_se_step(net: Layer, params: dict[str, Any], x: Any, labels: Any, threads: int) -> Any:
+    """Give the step of a net of this package."""
+    trained = {name: params[name] for name in net.names}
+    state = RULE.init(trained)
     noise = np.random.default_rng(0)  # the net draws none
 
     def run() -> Any:
         with workers(threads):
             loss, grads, _ = loss_and_grads(net, params, x, labels, noise)
-        RULE.step(params, grads, state, LR)
+        RULE.step(trained, grads, state, LR)
         return loss, grads
 
-    return run, check(problem)
+    return run
+
+
+def torch_step(
+    logits_of: Callable[[Any, Any], Any],
+    arrays: tuple[dict[str, Any], Any, Any],
+    names: Iterable[str],
+    threads: int,
+    layout: str,
+    compiled: bool,
+) -> Callable[[], Any]:
+    """Give the step of a net in PyTorch: parameters, images and labels, and the names it trains."""
+    import torch
+
+    torch.set_num_threads(threads)
+    own, images, classes = arrays
+    memory_format = getattr(torch, layout)
+
+    def tensor(array: Any) -> Any:
+        t = torch.from_numpy(array.copy())
+        return t.contiguous(memory_format=memory_format) if t.ndim == 4 else t
+
+    params = {name: tensor(array) for name, array in own.items()}
+    trained = {name: params[name].requires_grad_() for name in names}
+    x, labels = tensor(images), torch.from_numpy(classes)
+    optimizer = torch.optim.SGD(trained.values(), lr=LR, momentum=RULE.momentum)
+
+    def loss_of(params: Any, x: Any) -> Any:
+        return torch.nn.functional.cross_entropy(logits_of(params, x), labels)
+
+    if compiled:
+        torch._dynamo.reset()  # otherwise it makes a second, general version for a second problem
+        loss_of = torch.compile(loss_of)
+
+    def run() -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(params, x)
+        loss.backward()
+        optimizer.step()
+        return loss.detach(), {name: own.grad for name, own in trained.items()}
+
+    if compiled:
+        run()  # so that the memory of the compiler is not counted
+    return run
+
+
+def prepare_numpy_se(problem: Problem, threads: int) -> Prepared:
+    net = tiny_net(problem[1], input_grad=False)
+    return numpy_se_step(net, *arrays(problem), threads), check(problem)
 
 
 def prepare_textbook(problem: Problem, threads: int) -> Prepared:
@@ -98,47 +147,20 @@ def prepare_textbook(problem: Problem, threads: int) -> Prepared:
 def prepare_torch(
     problem: Problem, threads: int, layout: str = "contiguous_format", compiled: bool = False
 ) -> Prepared:
-    import torch
     from torch.nn import functional as f
 
-    torch.set_num_threads(threads)
-    arrays_of_params, images, classes = arrays(problem)
-    names = list(arrays_of_params)
-    memory_format = getattr(torch, layout)
-
-    def tensor(array: Any) -> Any:
-        t = torch.from_numpy(array.copy())
-        return t.contiguous(memory_format=memory_format) if t.ndim == 4 else t
-
-    params = {name: tensor(array).requires_grad_() for name, array in arrays_of_params.items()}
-    x, labels = tensor(images), torch.from_numpy(classes)
-    optimizer = torch.optim.SGD(params.values(), lr=LR, momentum=RULE.momentum)
-
-    def loss_of(params: Any, x: Any) -> Any:
+    def logits_of(params: Any, x: Any) -> Any:
         for stage in "123":
             x = f.relu(f.conv2d(x, params[f"conv{stage}.w"], params[f"conv{stage}.b"], padding=1))
             if f"se{stage}.w1" in params:
                 z = f.relu(f.linear(x.mean((2, 3)), params[f"se{stage}.w1"]))
-                s = torch.sigmoid(f.linear(z, params[f"se{stage}.w2"]))
+                s = f.linear(z, params[f"se{stage}.w2"]).sigmoid()
                 x = x * s[:, :, None, None]
             x = f.max_pool2d(x, 2)
-        logits = f.linear(x.flatten(1), params["classify.w"], params["classify.b"])
-        return f.cross_entropy(logits, labels)
+        return f.linear(x.flatten(1), params["classify.w"], params["classify.b"])
 
-    if compiled:
-        torch._dynamo.reset()  # otherwise it makes a second, general version for a second problem
-        loss_of = torch.compile(loss_of)
-
-    def run() -> Any:
-        optimizer.zero_grad()
-        loss = loss_of(params, x)
-        loss.backward()
-        optimizer.step()
-        return loss.detach(), {name: params[name].grad for name in names}
-
-    if compiled:
-        run()  # so that the memory of the compiler is not counted
-    return run, check(problem)
+    drawn = arrays(problem)
+    return torch_step(logits_of, drawn, drawn[0], threads, layout, compiled), check(problem)
 
 
 def prepare_jax(problem: Problem, threads: int) -> Prepared:
