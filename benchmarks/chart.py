@@ -61,27 +61,48 @@ def ratios(
     figure.savefig(file, dpi=110)
 
 
-def growth(runs: dict[str, dict[str, Any]], sizes: dict[str, list[int]], file: Path) -> None:
-    """Draw time against size, one panel for each axis that grows, beside a linear law."""
+def growth(
+    runs: dict[str, dict[str, Any]],
+    sizes: dict[str, list[int]],
+    work: dict[str, list[int]],
+    ours: str,
+    title: str,
+    file: Path,
+) -> None:
+    """Draw time and memory against size, one column for each axis that grows.
+
+    The dotted line is the law: what the smallest problem takes, times how much more ``work`` there
+    is.
+    """
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(runs), figsize=(4.4 * len(runs), 3.8), sharey=True)
-    for axis, (name, run) in zip(axes, runs.items(), strict=True):
-        for title in run["results"][0]:
-            times = [row[title]["median"] * 1e3 for row in run["results"]]
-            width = 2.5 if title == "fused" else 1.2
-            axis.plot(sizes[name], times, "o-", ms=4, lw=width, label=title)
-        start, stop = sizes[name][0], sizes[name][-1]
-        least = run["results"][0]["fused"]["median"] * 1e3
-        axis.plot([start, stop], [least, least * stop / start], ":", color="black", label="linear")
-        axis.set(xscale="log", yscale="log", xlabel=name)
-        axis.set_xticks(sizes[name], sizes[name])
-        axis.minorticks_off()
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("time, ms")
-    axes[0].legend(fontsize=8, frameon=False)
-    figure.suptitle("The time of an SE block grows with its size, 1 thread", fontsize=12)
+    figure, axes = plt.subplots(
+        2, len(runs), figsize=(3.6 * len(runs), 6.2), sharex="col", sharey="row", squeeze=False
+    )
+    rows = {"time, ms": ("median", 1e-3), "memory, MiB": ("peak_bytes", 2**20)}
+    for row, (label, (key, unit)) in zip(axes, rows.items(), strict=True):
+        for axis, (name, run) in zip(row, runs.items(), strict=True):
+            for contender in run["results"][0]:
+                values = [own[contender][key] for own in run["results"]]
+                if None in values:
+                    continue
+                colour = OURS if contender == ours else None
+                width = 2.5 if contender == ours else 1.2
+                shown = [value / unit for value in values]
+                axis.plot(sizes[name], shown, "o-", ms=4, lw=width, color=colour, label=contender)
+                if contender == ours:
+                    law = [shown[0] * own / work[name][0] for own in work[name]]
+                    axis.plot(sizes[name], law, ":", color="black", label="as the work grows")
+            axis.set(xscale="log", yscale="log")
+            axis.set_xticks(sizes[name], sizes[name])
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
+            axis.spines[["top", "right"]].set_visible(False)
+        row[0].set_ylabel(label)
+    for axis, name in zip(axes[1], runs, strict=True):
+        axis.set_xlabel(name)
+    axes[0, 0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=12)
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 
@@ -111,5 +132,36 @@ def overhead(runs: Sequence[dict[str, Any]], without: str, ours: str, file: Path
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=8)
     axis.set_title("What SE blocks cost the tiny net", fontsize=12)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def techniques(found: dict[str, dict[str, list[float]]], file: Path) -> None:
+    """Draw the time without each technique, divided by the time with all: a panel for each work."""
+    from matplotlib import pyplot as plt
+
+    heights = [len(ratios) for ratios in found.values()]
+    figure, axes = plt.subplots(
+        len(found), 1, figsize=(8.5, 0.9 * len(found) + 0.27 * sum(heights)),
+        height_ratios=heights, sharex=True, squeeze=False,
+    )  # fmt: skip
+    for axis, (title, ratios) in zip(axes[:, 0], found.items(), strict=True):
+        order = sorted(ratios, key=lambda name: bench.geometric_mean(ratios[name]))
+        for place, name in enumerate(order):
+            mean = bench.geometric_mean(ratios[name])
+            axis.plot([1, mean], [place, place], color=OURS, lw=1.5)
+            axis.plot(mean, place, "D", color=OURS, ms=6)
+            if len(ratios[name]) > 1:
+                axis.plot(ratios[name], [place] * len(ratios[name]), "o", color=OTHERS, ms=3)
+        axis.axvline(1, color="black", lw=1, zorder=0)
+        axis.set(title=title, xscale="log", ylim=(-0.7, len(order) - 0.3))
+        axis.set_yticks(range(len(order)), order)
+        axis.grid(axis="x", alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    low, high = axes[-1, 0].get_xlim()
+    ticks = [tick for tick in (0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4) if low <= tick <= high]
+    axes[-1, 0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[-1, 0].minorticks_off()
+    axes[-1, 0].set_xlabel("time without the technique / time with all (dots: the shapes)")
     figure.tight_layout()
     figure.savefig(file, dpi=110)

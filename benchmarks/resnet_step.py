@@ -1,6 +1,6 @@
 """Time a training step of SE-ResNet-20 beside PyTorch, in float32, with and without its SE blocks.
 
-    python benchmarks/resnet_step.py [--json FILE] [--figure FILE]
+    python benchmarks/resnet_step.py [--growth] [--json FILE] [--figure FILE]
 
 A step is the loss of a batch of 64 images (3, 28, 28), the gradients of all parameters, the
 statistics of batch norm, and an update by SGD with momentum. Contenders are ``numpy_se``, PyTorch
@@ -9,6 +9,9 @@ those of ``numpy_se`` in float64 before it is timed; tests hold these against Py
 
 The limit is the time of one matrix product with as many multiplications as the step: the peak of
 sgemm in NumPy.
+
+``--growth`` also measures how time and memory grow with the batch, the width, the depth and the
+map; its figure stands beside the other one. ``--help`` lists all options.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bench
 import chart
@@ -31,21 +34,46 @@ from numpy_se.train.loop import loss_and_grads
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-Problem = tuple[int, int, "int | None"]  # batch, depth, and the ratio of the SE blocks or None
 
-PROBLEMS: list[Problem] = [(64, 20, 4), (64, 20, None)]
-QUICK: list[Problem] = [(8, 8, 4)]
-SHAPE = 3, 28, 28
+class Problem(NamedTuple):
+    """The batch, the net, and the sides of its images; without SE where ``ratio`` is None."""
+
+    batch: int
+    depth: int = 20
+    ratio: int | None = 4
+    width: int = 16
+    side: int = 28
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return 3, self.side, self.side
+
+
+PROBLEMS = [Problem(64), Problem(64, ratio=None)]
+QUICK = [Problem(8, depth=8)]
+GROWTH = {
+    "batch": [Problem(n) for n in (4, 8, 16, 32, 64, 128)],
+    "width": [Problem(16, width=width) for width in (8, 16, 32, 64)],
+    "depth": [Problem(16, depth=depth) for depth in (8, 14, 20, 32, 56)],
+    "pixels of an image": [Problem(16, side=side) for side in (14, 20, 28, 40, 56)],
+}
+QUICK_GROWTH = {"batch": [Problem(n, depth=8) for n in (2, 4)]}
+SIZE: dict[str, Callable[[Problem], int]] = {
+    "batch": lambda problem: problem.batch,
+    "width": lambda problem: problem.width,
+    "depth": lambda problem: problem.depth,
+    "pixels of an image": lambda problem: problem.side**2,
+}
 TOLERANCE = 1e-2  # of the loss, and of the length of the gradient
 
 
 def arrays(problem: Problem) -> tuple[Any, dict[str, Any], Any, Any]:
     """Give the net, and draw parameters, images and labels."""
-    batch, depth, ratio = problem
-    net = se_resnet(depth, ratio, channels=SHAPE[0], input_grad=False)
+    n, depth, ratio, width, _ = problem
+    net = se_resnet(depth, ratio, width, channels=problem.shape[0], input_grad=False)
     rng = np.random.default_rng(0)
-    params, images = net.init(rng), rng.standard_normal((batch, *SHAPE), np.float32)
-    return net, params, images, rng.integers(0, 10, batch)
+    params, images = net.init(rng), rng.standard_normal((n, *problem.shape), np.float32)
+    return net, params, images, rng.integers(0, 10, n)
 
 
 def check(problem: Problem) -> Callable[[Any], float]:
@@ -77,21 +105,24 @@ def prepare_torch(
     from se_resnet_torch import se_resnet_torch
 
     net, *drawn = arrays(problem)
-    _, depth, ratio = problem
+    with_se = problem.ratio is not None
 
     def logits_of(params: Any, x: Any) -> Any:
-        return se_resnet_torch(params, x, depth, with_se=ratio is not None, training=True)
+        return se_resnet_torch(params, x, problem.depth, with_se=with_se, training=True)
 
     step = torch_step(logits_of, tuple(drawn), net.names, threads, layout, compiled)
     return step, check(problem)
 
 
+def multiplications(problem: Problem) -> int:
+    """Count those of a step: for y, dw, and dx but of the images."""
+    costs = count_net(arrays(problem)[0], problem.shape)
+    return problem.batch * (3 * sum(costs.values(), Cost()).macs - costs["conv"].macs)
+
+
 def prepare_limit(problem: Problem, threads: int) -> Prepared:
-    """One product with as many multiplications as the step: for y, dw, and dx but of the images."""
-    net = arrays(problem)[0]
-    costs = count_net(net, SHAPE)
-    forward = sum(costs.values(), Cost()).macs
-    return bench.sgemm(problem[0] * (3 * forward - costs["conv"].macs), threads)
+    """One product with as many multiplications as the step."""
+    return bench.sgemm(multiplications(problem), threads)
 
 
 TORCH = {
@@ -99,20 +130,20 @@ TORCH = {
     "PyTorch, channels last": partial(prepare_torch, layout="channels_last"),
 }
 COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
+EAGER = [
+    Contender(OURS, prepare_numpy_se, blas_threads=1),
+    *(Contender(title, prepare, "torch") for title, prepare in TORCH.items()),
+]
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time a training step of SE-ResNet-20 beside PyTorch.")
+    options = bench.options("Time a training step of SE-ResNet-20 beside PyTorch.", "growth")
     problems = QUICK if options.quick else PROBLEMS
-    contenders = [
-        Contender(OURS, prepare_numpy_se, blas_threads=1),
-        *(Contender(title, prepare, "torch") for title, prepare in TORCH.items()),
-        Contender(LIMIT, prepare_limit, blas_threads=1),
-    ]
+    contenders = [*EAGER, Contender(LIMIT, prepare_limit, blas_threads=1)]
     if not options.quick:
         contenders += [Contender("torch.compile", COMPILED, "torch")]
-    labels = [f"{'SE-' if ratio else ''}ResNet-{depth}, {n} images" for n, depth, ratio in problems]
+    labels = [f"{'SE-' if p.ratio else ''}ResNet-{p.depth}, {p.batch} images" for p in problems]
     runs = []
     for threads in options.threads:
         results = bench.compare(contenders, problems, threads, options.rounds, TOLERANCE)
@@ -120,10 +151,40 @@ def main() -> None:
         print(f"\n{threads} threads: time / time of {OURS}. PyTorch in its faster layout.")
         bench.print_ratios("net", labels, results, OURS, LIMIT)
         runs.append(bench.record(problems, results, threads))
-    bench.finish(runs, options.json)
+    growing = QUICK_GROWTH if options.quick else GROWTH
+    growth = {}
+    for axis, sizes in growing.items() if options.growth else ():
+        results = bench.compare(EAGER, sizes, 1, options.rounds, TOLERANCE)
+        results = [bench.faster(times, list(TORCH), "PyTorch") for times in results]
+        print(f"\ngrowth with the {axis}, 1 thread")
+        print(bench.table(*growth_table(axis, sizes, results)))
+        growth[axis] = bench.record(sizes, results, 1)
+    bench.finish(runs, options.json, growth=growth)
     if options.figure:
         note = "limit: sgemm with as many multiplications"
         chart.ratios(runs, OURS, LIMIT, f"A training step of {labels[0]}", note, options.figure)
+        if growth:
+            chart.growth(
+                growth,
+                {axis: [SIZE[axis](problem) for problem in growing[axis]] for axis in growth},
+                {axis: [multiplications(problem) for problem in growing[axis]] for axis in growth},
+                OURS,
+                "A training step of SE-ResNet, 1 thread",
+                options.figure.with_stem(options.figure.stem + "_growth"),
+            )
+
+
+def growth_table(axis: str, sizes: Any, results: Any) -> tuple[list[str], list[list[Any]]]:
+    """Give the header, and a row for each size: our time, speed and memory, and PyTorch's time."""
+    header = [axis, "ms", "GFLOP/s", "MiB", "PyTorch / ours"]
+    rows = []
+    for problem, times in zip(sizes, results, strict=True):
+        own = times[OURS]
+        speed = 2e-9 * multiplications(problem) / own.median  # a product and a sum each
+        memory = own.peak_bytes / 2**20 if own.peak_bytes else "unknown"
+        other = bench.ratio(times["PyTorch"], own) if "PyTorch" in times else "not installed"
+        rows.append([SIZE[axis](problem), own.median * 1e3, speed, memory, other])
+    return header, rows
 
 
 if __name__ == "__main__":
