@@ -7,12 +7,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from cases import PRIMITIVES, Case
+from cases import PRIMITIVES, Case, fused_batch_norm
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arguments, as_tuple, seeds
 
 import numpy_se as se
+from numpy_se.fused import norm
 from numpy_se.ops import activations, channels, conv, depthwise, pooling, resample, squeeze
 from numpy_se.parallel import workers
 
@@ -27,14 +28,16 @@ CHUNKED = (
     se.avg_pool2d,
     se.resize_nearest,
     se.silu,
+    fused_batch_norm,
 )
-MODULES = (activations, channels, conv, depthwise, pooling, resample, squeeze)
+MODULES = (activations, channels, conv, depthwise, norm, pooling, resample, squeeze)
 SCRATCH = 2**22  # bytes that an operation may take beside what it gives and keeps
 SIZES = {"N": 32, "C": 16, "H": 64, "W": 64, "F": 16, "KH": 3, "KW": 3, "I": 1024, "O": 1024}
 SIZES |= {"1": 1, "K": 3}
 MAP = (32, 16, 64, 64)  # 8 MiB of float32
 # What an operation says that it keeps, apart from its arguments and y: bytes for each byte of x.
-KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4, se.batch_norm: 1}
+KEPT = {se.relu: 1 / 4, se.hard_sigmoid: 1 / 4, se.max_pool2d: 1 / 4}
+KEPT |= {se.batch_norm: 1, fused_batch_norm: 1}
 KEPT |= {se.channel_mean_max: 1 / 8, se.channel_correlate: 1, se.layer_norm: 1}
 
 

@@ -50,6 +50,10 @@ def squeeze_excite(x: Any, *weights: Any, **options: Any) -> Any:
     return x * excitation(x, *weights, **options)[:, :, None, None]
 
 
+def batch_norm(x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+
+
 def batch_norm_inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
     """Written out, as PyTorch's has no gradient for the statistics."""
     shaped = (a[:, None, None] for a in (gamma, beta, mean, variance))
@@ -67,9 +71,8 @@ TORCH = {
     "channel_scale": lambda x, s: x * s[:, :, None, None],
     "add": lambda x, skip: x + skip,
     "conv2d": F.conv2d,
-    "batch_norm": lambda x, gamma, beta, eps: F.batch_norm(
-        x, None, None, gamma, beta, training=True, eps=eps
-    ),
+    "batch_norm": batch_norm,
+    "fused_batch_norm": batch_norm,
     "batch_norm_inference": batch_norm_inference,
     "softmax_cross_entropy": F.cross_entropy,
     "excite": excite,
