@@ -1,0 +1,115 @@
+"""Time a sweep of training runs against the number of workers: processes here, and a dask cluster.
+
+    python benchmarks/sweep.py [--workers 1 2] [--rounds 5] [--quick]
+
+A sweep is eight trainings of SE-ResNet-8, on random images that lie in every worker already. Each
+executor is started before it is timed, and they take turns, in an order that is drawn anew in each
+round. All have to give the same losses. Needs loky (the extra ``tutorials``); a LocalCluster is
+added where ``distributed`` is installed (the extra ``cluster``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import random
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import bench
+import loky
+import numpy as np
+
+from numpy_se.data import Images
+from numpy_se.nets import se_resnet
+from numpy_se.train import Options, sweep, train
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def one_run(images: Images, seed: int) -> list[float]:
+    """Train a small net, and give its losses."""
+    net, options = se_resnet(8, input_grad=False), Options(epochs=1, seed=seed)
+    return list(map(float, train(net, images, options, progress=False).losses))
+
+
+def random_images(count: int) -> Images:
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((count + 10, 1, 28, 28), np.float32), np.arange(count + 10) % 10
+    return Images.from_arrays(x[10:], labels[10:], x[:10], labels[:10])
+
+
+def processes(stack: contextlib.ExitStack, workers: int, images: Images) -> tuple[Any, Any]:
+    """Start processes on this machine; give the executor, and the images for a call."""
+    executor = loky.ProcessPoolExecutor(workers, env=ONE_THREAD)
+    stack.callback(executor.shutdown)
+    return executor, images
+
+
+def local_cluster(stack: contextlib.ExitStack, workers: int, images: Images) -> tuple[Any, Any]:
+    """Start a cluster on this machine; give the executor, and the images in all its workers."""
+    import distributed
+
+    cluster = distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=":0", env=ONE_THREAD
+    )
+    client = distributed.Client(stack.enter_context(cluster))
+    stack.enter_context(client)
+    client.wait_for_workers(workers)
+    return client.get_executor(), client.scatter(images, broadcast=True)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description="Time a sweep against the number of workers.")
+    parser.add_argument("--quick", action="store_true", help="small, 2 rounds")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
+    options = parser.parse_args()
+    images = random_images(64 if options.quick else 2_000)
+    rounds, runs = (2, 2) if options.quick else (options.rounds, 8)
+    jobs = {f"seed {seed}": {"seed": seed} for seed in range(runs)}
+    kinds = {"processes": processes}
+    if importlib.util.find_spec("distributed"):
+        kinds["LocalCluster"] = local_cluster
+    else:
+        print("LocalCluster is left out: distributed is not installed")
+
+    seconds: dict[tuple[str, int], list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        started = {
+            (kind, workers): start(stack, workers, images)
+            for kind, start in kinds.items()
+            for workers in options.workers
+        }
+
+        def results_of(way: tuple[str, int]) -> Any:
+            executor, own = started[way]
+            with tempfile.TemporaryDirectory() as folder:
+                return sweep(
+                    one_run, jobs, folder, executor, common={"images": own}, progress=False
+                )
+
+        wanted = results_of(next(iter(started)))
+        for way in started:
+            if results_of(way) != wanted:
+                raise SystemExit(f"{way} gives other losses")
+        for _ in range(rounds):
+            for way in random.sample(list(started), len(started)):
+                start = time.perf_counter()
+                results_of(way)
+                seconds.setdefault(way, []).append(time.perf_counter() - start)
+    first = seconds[next(iter(started))]
+    rows = [
+        [kind, workers, statistics.median(own),
+         statistics.median(a / b for a, b in zip(first, own, strict=True))]
+        for (kind, workers), own in ((way, seconds[way]) for way in started)
+    ]  # fmt: skip
+    print(bench.table(["executor", "workers", "seconds", "times as fast as the first"], rows))
+
+
+if __name__ == "__main__":
+    main()
