@@ -198,7 +198,7 @@ def _serve(contender: Contender, threads: int, line: Connection) -> None:
         except EOFError:
             return
         if problem == "run":
-            line.send(_timed(run))
+            line.send(timed(run))
             continue
         try:
             run, check = contender.prepare(problem, threads)
@@ -211,7 +211,7 @@ def _serve(contender: Contender, threads: int, line: Connection) -> None:
             line.send(f"{type(error).__name__}: {str(error).splitlines()[:1]}")
 
 
-def _timed(run: Callable[[], Any]) -> float:
+def timed(run: Callable[[], Any]) -> float:
     """Take the median of calls after one that warms the caches up."""
     run()
     seconds: list[float] = []
