@@ -61,6 +61,23 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "... and more in block 3 than in block 1":
         "the dynamic effect is greater in block 3 than in block 1",
     }),
+    13: ("13_depth", "studies", rules.claims_about_depth, {
+        "SE helps in a residual net of 8 layers, on Fashion-MNIST":
+        "Fashion-MNIST: SE helps at 8 layers",
+        "... on cued digits": "cued digits of MNIST: SE helps at 8 layers",
+        "SE helps more in a deeper net: its gain grows from 8 to 20 layers, on Fashion-MNIST":
+        "Fashion-MNIST: its gain grows from 8 to 20 layers",
+        "... from 8 to 20 layers, on cued digits":
+        "cued digits of MNIST: its gain grows from 8 to 20 layers",
+        "... and so does the share of the errors that it removes, on cued digits":
+        "cued digits of MNIST: its share of the errors grows",
+        "A trained net of 20 layers needs its dynamic scaling: the mean gates cost more than a "
+        "tenth of the errors, on Fashion-MNIST":
+        "Fashion-MNIST: the dynamic effect at 20 layers is above a tenth of the errors",
+        "In later layers of a residual net, the lines of the classes separate: at 20 layers, the "
+        "range of the last block is over twice that of the first, on Fashion-MNIST":
+        "Fashion-MNIST: the range of the last block is over twice that of the first",
+    }),
     14: ("14_relatives", "errors", rules.claims_about_relatives, {
         "Gates of a channel that sees itself alone (SRM) halve the errors on cued digits":
         "which channel: SRM",
