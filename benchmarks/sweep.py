@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     options = parser.parse_args()
-    images = random_images(64 if options.quick else 2_000)
+    images = random_images(64 if options.quick else 1_000)
     rounds, runs = (2, 2) if options.quick else (options.rounds, 8)
     jobs = {f"seed {seed}": {"seed": seed} for seed in range(runs)}
     kinds = {"processes": processes}
