@@ -19,8 +19,9 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,12 @@ class Times:
 
 def ratio(of: Times, to: Times) -> float:
     """Divide the times round by round, and take the median."""
-    return statistics.median(a / b for a, b in zip(of.seconds, to.seconds, strict=True))
+    return median_ratio(of.seconds, to.seconds)
+
+
+def median_ratio(of: Sequence[float], to: Sequence[float]) -> float:
+    """Divide the seconds round by round, and take the median."""
+    return statistics.median(a / b for a, b in zip(of, to, strict=True))
 
 
 def compare(
@@ -145,13 +151,27 @@ def compare(
                     del lines[title]
                 else:
                     times[title] = Times([], *answer)
-            for _ in range(rounds):
-                for title in random.sample(list(times), len(times)):
-                    time.sleep(REST)
-                    lines[title].send("run")
-                    times[title].seconds.append(lines[title].recv())
+            turns = {title: partial(_woken, lines[title]) for title in times}
+            for title, seconds in in_turn(turns, rounds).items():
+                times[title].seconds = seconds
             results.append(times)
     return results
+
+
+def in_turn(works: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
+    """Let all works take turns, each of which gives its seconds; draw their order in each round."""
+    seconds: dict[Any, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name in random.sample(list(works), len(works)):
+            time.sleep(REST)
+            seconds[name].append(works[name]())
+    return seconds
+
+
+def _woken(line: Connection) -> float:
+    line.send("run")
+    seconds: float = line.recv()
+    return seconds
 
 
 @contextlib.contextmanager

@@ -4,16 +4,16 @@
 
 The steps of the fused SE block that meet every value: x * s and y += shift, with a number for each
 channel, and the sums over the pixels of x and of x * dy. They are done as the block does them, on
-12.8 MB of float32, one channel after the other. The time is divided by that of the same step on one
-long row, where nothing starts anew. One thread, medians of rounds whose order is drawn anew.
+12.8 MB of float32, one channel after the other. The time is divided by that of the same step on the
+longest rows, which hardly ever start anew. One thread, medians of rounds whose order is drawn anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import bench
@@ -24,7 +24,8 @@ from numpy_se.fused import se as fused_se
 from numpy_se.layout import ChannelsFirst
 
 ENTRIES = 32 * 512 * 14 * 14
-LENGTHS = [ENTRIES, 112**2, 56**2, 28**2, 14**2, 7**2]
+LONGEST = 112**2
+LENGTHS = [LONGEST, 56**2, 28**2, 14**2, 7**2]
 
 
 def steps(length: int) -> dict[str, Callable[[], Any]]:
@@ -57,21 +58,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 rounds")
     parser.add_argument("--rounds", type=int, default=15, help="default: 15")
     options = parser.parse_args()
-    works = {(n, name): run for n in LENGTHS for name, run in steps(n).items()}
-    found: dict[Any, list[float]] = {which: [] for which in works}
+    works = {
+        (length, name): partial(bench.timed, run)
+        for length in LENGTHS
+        for name, run in steps(length).items()
+    }
     with one_blas_thread():
-        for _ in range(3 if options.quick else options.rounds):
-            for which in random.sample(list(works), len(works)):
-                found[which].append(bench.timed(works[which]))
+        found = bench.in_turn(works, 3 if options.quick else options.rounds)
     names = list(dict.fromkeys(name for _, name in works))
-
-    def longer(n: int, name: str) -> float:
-        pairs = zip(found[n, name], found[ENTRIES, name], strict=True)
-        return statistics.median(a / b for a, b in pairs)
-
-    rows = [["one row, ms", *(1e3 * statistics.median(found[ENTRIES, name]) for name in names)]]
-    rows += [[f"rows of {n}", *(longer(n, name) for name in names)] for n in LENGTHS[1:]]
-    print(bench.table(["time / time of one row", *names], rows))
+    rows = [[f"{LONGEST}, ms", *(1e3 * statistics.median(found[LONGEST, name]) for name in names)]]
+    for n in LENGTHS[1:]:
+        rows.append([n, *(bench.median_ratio(found[n, k], found[LONGEST, k]) for k in names)])
+    print(bench.table(["length of a row", *names], rows))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import random
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -104,16 +102,9 @@ def measure(name: str, lines: Sequence[Connection], rounds: int) -> list[Any]:
     count = max(1, round(LEAST / seconds(first, (1, 1))))
     ways = {"one": (first, (1, 2 * count)), "threads": (first, (2, count))}
     ways["processes"] = lines, (1, count)
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way in random.sample(list(ways), len(ways)):
-            time.sleep(bench.REST)
-            found[way].append(seconds(*ways[way]))
-
-    def gain(way: str) -> float:
-        return statistics.median(a / b for a, b in zip(found["one"], found[way], strict=True))
-
-    return [name, gain("threads"), gain("processes")]
+    found = bench.in_turn({way: partial(seconds, *order) for way, order in ways.items()}, rounds)
+    gains = (bench.median_ratio(found["one"], found[way]) for way in ("threads", "processes"))
+    return [name, *gains]
 
 
 def main() -> None:

@@ -45,8 +45,9 @@ def sweep(
     on with the jobs that are left. Settings and results are what JSON can hold, NumPy scalars too;
     results are given as JSON holds them. ``common`` are arguments of all calls that need not be,
     such as a data set. A cluster gets them once for each worker as
-    ``common={"images": client.scatter(images, broadcast=True)}``. With ``progress``, shows a bar
-    (needs tqdm).
+    ``common={"images": client.scatter(images, broadcast=True)}``. Unless told otherwise, dask's
+    workers give freed memory back at once, which takes several times as long: see
+    ``benchmarks/sweep.py``. With ``progress``, shows a bar (needs tqdm).
 
     Raises SweepError, before any call, for a name that cannot be the name of a file everywhere, for
     settings that JSON cannot hold, and where ``folder`` has a result of other settings or of a
