@@ -8,6 +8,7 @@ from typing import Any
 
 import bench
 
+RIVALS = ["#555555", "#D55E00", "#009E73", "#CC79A7"]  # of lines that cross
 OURS, OTHERS, LIMIT = "#0072B2", "#555555", "#D55E00"  # told apart by the colour-blind, too
 
 
@@ -71,28 +72,30 @@ def growth(
 ) -> None:
     """Draw time and memory against size, one column for each axis that grows.
 
-    The dotted line is the law: what the smallest problem takes, times how much more ``work`` there
-    is.
+    The dotted line is the law, through the largest problem: time as the ``work``, memory as the
+    size.
     """
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
         2, len(runs), figsize=(3.6 * len(runs), 6.2), sharex="col", sharey="row", squeeze=False
     )
-    rows = {"time, ms": ("median", 1e-3), "memory, MiB": ("peak_bytes", 2**20)}
-    for row, (label, (key, unit)) in zip(axes, rows.items(), strict=True):
+    rows = {"time, ms": ("median", 1e-3, work), "memory, MiB": ("peak_bytes", 2**20, sizes)}
+    titles = list(next(iter(runs.values()))["results"][0])
+    others = zip([own for own in titles if own != ours], RIVALS, strict=False)
+    colours = {ours: OURS} | dict(others)
+    for row, (label, (key, unit, law)) in zip(axes, rows.items(), strict=True):
         for axis, (name, run) in zip(row, runs.items(), strict=True):
             for contender in run["results"][0]:
                 values = [own[contender][key] for own in run["results"]]
                 if None in values:
                     continue
-                colour = OURS if contender == ours else None
-                width = 2.5 if contender == ours else 1.2
+                width, colour = 2.5 if contender == ours else 1.2, colours[contender]
                 shown = [value / unit for value in values]
                 axis.plot(sizes[name], shown, "o-", ms=4, lw=width, color=colour, label=contender)
                 if contender == ours:
-                    law = [shown[0] * own / work[name][0] for own in work[name]]
-                    axis.plot(sizes[name], law, ":", color="black", label="as the work grows")
+                    line = [shown[-1] * own / law[name][-1] for own in law[name]]
+                    axis.plot(sizes[name], line, ":", color="black", label="in proportion")
             axis.set(xscale="log", yscale="log")
             axis.set_xticks(sizes[name], sizes[name])
             axis.minorticks_off()
