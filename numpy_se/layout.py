@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from numpy_se.contract import Array
-from numpy_se.sums import channels_last
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,19 @@ class ChannelsLast:
         return s[:, None].repeat(self.w, axis=1).reshape(len(s), 1, -1)
 
     def total(self, rows: Array) -> Array:
-        """As ``ChannelsFirst.total``."""
-        return self._over_width(np.ones(self.h, rows.dtype) @ rows)
+        """As ``ChannelsFirst.total``, in two levels: over the rows, then over the columns."""
+        return self._over_columns(np.ones(self.h, rows.dtype) @ rows)
 
     def dot(self, a: Array, b: Array) -> Array:
-        """As ``ChannelsFirst.dot``."""
-        return self._over_width(np.einsum("nhj,nhj->nj", a, b))
+        """As ``ChannelsFirst.dot``, in two levels."""
+        return self._over_columns(np.einsum("nhj,nhj->nj", a, b))
 
-    def _over_width(self, a: Array) -> Array:
-        total: Array = a.reshape(len(a), self.w, self.c).sum(axis=1)  # (n, W*C) -> (n, C)
-        return total
+    def _over_columns(self, a: Array) -> Array:
+        total: Array = np.ones(self.w, a.dtype) @ a.reshape(len(a), self.w, self.c)
+        return total  # (n, C)
 
 
 def layout_of(x: Array) -> ChannelsFirst | ChannelsLast:
-    """Tell how the maps of ``x`` (N, C, H, W) lie in memory."""
-    return (ChannelsLast if channels_last(x) else ChannelsFirst)(*x.shape[1:])
+    """Tell how the maps of ``x`` (N, C, H, W) lie in memory: which of C and W lies closer."""
+    last = abs(x.strides[1]) <= abs(x.strides[3])
+    return (ChannelsLast if last else ChannelsFirst)(*x.shape[1:])

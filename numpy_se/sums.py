@@ -11,18 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from numpy_se.contract import Array
+from numpy_se.layout import ChannelsLast, layout_of
 
 LONG = 48  # neighbours in memory that are worth a loop of their own
 
 
-def channels_last(a: Array) -> bool:
-    """Tell how (N, C, H, W) lies in memory: whether its channels or its columns lie closer."""
-    return abs(a.strides[1]) <= abs(a.strides[3])
-
-
 def pixel_sum(a: Array) -> Array:
     """Sum over the pixels: (N, C, H, W) gives (N, C)."""
-    total: Array = a.sum(axis=2).sum(axis=2) if channels_last(a) else a.sum(axis=(2, 3))
+    layout = layout_of(a)
+    if isinstance(layout, ChannelsLast):
+        return layout.total(layout.rows(a))
+    total: Array = a.sum(axis=(2, 3))
     return total
 
 
@@ -31,12 +30,11 @@ def pixel_dot(a: Array, b: Array) -> Array:
 
     No array is made for the product. Small maps with the channels first take one level.
     """
-    last = channels_last(a)
-    total: Array
-    if a.shape[1 if last else 3] >= LONG:
-        total = np.einsum("nchw,nchw->nch", a, b).sum(axis=2)
-    elif last:
-        total = np.einsum("nchw,nchw->ncw", a, b).sum(axis=2)
+    layout = layout_of(a)
+    if isinstance(layout, ChannelsLast):
+        return layout.dot(layout.rows(a), layout.rows(b))
+    if a.shape[3] >= LONG:
+        total: Array = np.einsum("nchw,nchw->nch", a, b).sum(axis=2)
     else:
         total = np.einsum("nchw,nchw->nc", a, b)
     return total
