@@ -17,7 +17,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, described, keep, kept, show
+from course import FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_gates
 
@@ -349,7 +349,7 @@ def one_run(digits, seed, epochs):
     return result | {"dead hidden units (%)": [100 * float(share) for share in dead]}
 
 
-SEEDS = range(100, 120)
+SEEDS = range(FIRST_SEED, FIRST_SEED + 20)
 if LONG:
     jobs = {f"seed {seed}": {"seed": seed, "epochs": EPOCHS} for seed in SEEDS}
     folder = RUNS / "10_gates" / digits.name

@@ -20,7 +20,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, described, keep, kept, show
+from course import FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_cued_digits
 
@@ -290,7 +290,7 @@ def one_run(images, net, seed, epochs):
 # The 100 runs take half an hour or more on two cores, so they are kept in
 # ``results/12_where.json``. The command ``python tutorials/12_where.py --long`` makes them anew.
 
-SEEDS = range(100, 110)
+SEEDS = range(FIRST_SEED, FIRST_SEED + 10)
 if LONG:
     jobs = {
         f"{name}, seed {seed}": {"net": name, "seed": seed, "epochs": EPOCHS}

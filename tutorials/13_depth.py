@@ -19,7 +19,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import LONG, QUICK, RUNS, described, keep, kept, show
+from course import FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_depth
 
@@ -112,7 +112,7 @@ for ratio in (4, None):
 # client.get_executor(), common={"images": client.scatter(...)})``.
 
 SHALLOW, DEEP = 8, 20
-DEPTHS, SEEDS = (SHALLOW, DEEP), range(100, 105)
+DEPTHS, SEEDS = (SHALLOW, DEEP), range(FIRST_SEED, FIRST_SEED + 5)
 NETS = [f"{depth} layers, ratio {ratio}" for depth in DEPTHS for ratio in (4, None)]
 
 

@@ -27,6 +27,10 @@ RESULTS = HERE / "results"  # results of long studies, a file for each chapter
 QUICK = "--quick" in sys.argv[1:] or os.environ.get("NUMPY_SE_QUICK", "0") != "0"
 # ``--long``: make the kept results of a chapter anew.
 LONG = "--long" in sys.argv[1:]
+# ``--again``: the same study with other seeds, which nobody has looked at either. Its results are
+# kept apart, and tell whether the verdicts hold.
+AGAIN = "--again" in sys.argv[1:]
+FIRST_SEED = 200 if AGAIN else 100
 
 if QUICK and LONG:
     raise SystemExit("the kept results come from whole runs: leave out --quick, or --long")
@@ -40,9 +44,12 @@ def described(images: Images) -> str:
 
 
 def keep(name: str, results: dict[str, Any]) -> None:
-    """Write the results of a long study to results/<name>.json, with what made them."""
+    """Write the results of a long study to results/<name>.json, with what made them.
+
+    Those of the same study with other seeds go to results/again.
+    """
     made = {
-        "command": f"python {HERE.name}/{name}.py --long",
+        "command": f"python {HERE.name}/{name}.py --long" + " --again" * AGAIN,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "processor": platform.machine(),
@@ -50,14 +57,20 @@ def keep(name: str, results: dict[str, Any]) -> None:
     text = json.dumps({"made": made, **results}, indent=1)
     innermost = r"\[[^\[\]{}]+\]"  # lists of numbers: each in a line
     text = re.sub(innermost, lambda numbers: " ".join(numbers[0].split()), text)
-    RESULTS.mkdir(exist_ok=True)
-    write_text(RESULTS / f"{name}.json", text + "\n")
+    file = kept_in(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, text + "\n")
 
 
-def kept(name: str) -> dict[str, Any]:
-    """Read the kept results of a long study."""
-    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+def kept(name: str, again: bool = AGAIN) -> dict[str, Any]:
+    """Read the kept results of a long study, or of the same ``again`` with other seeds."""
+    results: dict[str, Any] = json.loads(kept_in(name, again).read_text(encoding="utf-8"))
     return results
+
+
+def kept_in(name: str, again: bool = AGAIN) -> Path:
+    """Say where the results of a long study are kept."""
+    return RESULTS / ("again" if again else "") / f"{name}.json"
 
 
 def show(figure: Figure, name: str) -> None:

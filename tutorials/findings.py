@@ -1,7 +1,7 @@
 """Print what the course finds, as the table of README.md: ``python tutorials/findings.py --write``.
 
-Everything is read from the kept results, and judged by the rules of ``rules.py``. Without
-``--write``, the table is printed alone.
+Everything is read from the kept results, and judged by the rules of ``rules.py``, also the results
+of the same studies with other seeds. Without ``--write``, the text is printed alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import rules
-from course import HERE, kept
+from course import HERE, kept, kept_in
 from evidence import Claim, interval, verdicts, visible
 
 from numpy_se.files import write_text
@@ -93,31 +93,64 @@ def shown(claim: Claim) -> Iterator[str]:
         yield f"{mean:+.2f} ± {half:.2f} ({kernel})"
 
 
+def answers(chapter: int, again: bool = False) -> tuple[Mapping[str, Claim], dict[str, str]]:
+    """Give the claims of a chapter and their verdicts; ``again`` are those with other seeds."""
+    name, key, claims_of, _ = CHAPTERS[chapter]
+    claims = claims_of(kept(name, again)[key])
+    return claims, verdicts(claims)
+
+
+def repeated() -> dict[int, dict[str, str]]:
+    """Give the verdicts with other seeds, for each chapter that has them."""
+    there = [chapter for chapter, (name, *_) in CHAPTERS.items() if kept_in(name, True).exists()]
+    return {chapter: answers(chapter, again=True)[1] for chapter in there}
+
+
 def table() -> str:
     """Make the table, in Markdown."""
     lines = [
-        "| claim | verdict | number, and its bar | seeds | visible | chapter |",
-        "|---|---|---|---|---|---|",
+        "| claim | verdict | again | number, and its bar | seeds | visible | chapter |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for chapter, (name, key, claims_of, rows) in CHAPTERS.items():
-        claims: Mapping[str, Claim] = claims_of(kept(name)[key])
-        answers = verdicts(claims)
+    others = repeated()
+    for chapter, (*_, rows) in CHAPTERS.items():
+        claims, own = answers(chapter)
         for text, rule in rows.items():
             claim = claims[rule]
             bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
             alone, corrected = (visible(claim.spread, claim.runs, n) for n in (1, len(claims)))
+            again = others[chapter][rule] if chapter in others else ""
             lines.append(
-                f"| {text} | {answers[rule]} | {', '.join(shown(claim))}; {bar} "
+                f"| {text} | {own[rule]} | {again} | {', '.join(shown(claim))}; {bar} "
                 f"| {claim.runs} | {alone:.2f}, {corrected:.2f} | {chapter} |"
             )
     return "\n".join(lines) + "\n"
 
 
+def stability() -> str:
+    """Say how many verdicts were the same with other seeds: of all rules, also without a row."""
+    pairs = [
+        (own, others[rule])
+        for chapter, others in repeated().items()
+        for rule, own in answers(chapter)[1].items()
+    ]
+    decided = [pair for pair in pairs if "undecided" not in pair]
+    left_open = sum(set(pair) == {"undecided"} for pair in pairs)
+    flipped = sum(own != other for own, other in decided)
+    chapters = ", ".join(map(str, repeated()))
+    return (
+        f"With other seeds (from 200 on), chapters {chapters}: of {len(pairs)} verdicts, "
+        f"{len(decided) - flipped} are decided both times alike, {flipped} both times and not "
+        f"alike, {left_open} are undecided both times, and "
+        f"{len(pairs) - len(decided) - left_open} are decided once.\n"
+    )
+
+
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
-    made = table()
+    parser.add_argument("--write", action="store_true", help="put the text into README.md")
+    made = f"{table()}\n{stability()}"
     if parser.parse_args().write:
         text = README.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
