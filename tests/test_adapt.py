@@ -171,7 +171,7 @@ CLASSES = {
 }
 
 
-@pytest.mark.parametrize("name", some(CLASSES, 2))
+@pytest.mark.parametrize("name", some(CLASSES, 3))
 def test_a_class_is_checked_under_the_names_of_its_arguments(name: str) -> None:
     op = CLASSES[name]
     assert list(inspect.signature(op).parameters) == ["x", "W", "b"]

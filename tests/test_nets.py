@@ -217,7 +217,9 @@ def test_the_block_stands_where_its_place_says(place: Any) -> None:
     assert len(net.gates(params, x)) == 3
 
 
-@pytest.mark.parametrize("train", [None, 5], ids=["evaluation", "training"])
+@pytest.mark.parametrize(
+    "train", [pytest.param(None, marks=pytest.mark.slow), 5], ids=["evaluation", "training"]
+)
 def test_gradients_of_the_whole_se_resnet(train: Any) -> None:
     rng = np.random.default_rng(3)
     net = se_resnet(8, 2, 2, channels=2, classes=3)

@@ -335,6 +335,11 @@ for title, pair in {
 print(f"the larger rate against the smaller one: {answers['SE, rate 0.15, against rate 0.05']}.")
 
 # %%
+# A second kernel is no repetition of the study. All runs with other seeds are one: the options
+# ``--long --again`` make it, with the seeds from 200 on, and ``findings.py`` puts its verdicts
+# beside the first ones. Where one of the two decides and the other does not, the difference is near
+# what so many seeds can see.
+#
 # The verdicts speak of this net, on these 4,000 digits, with this training. They do not speak of
 # other images: all runs have the same ones. They depend on the rate, and a fair comparison would
 # give each net its own. The claim also says *why*: the net is not deep. That takes deep nets and
