@@ -8,19 +8,16 @@ thread pools, allocators and settings of the environment apart.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import importlib.util
-import json
 import multiprocessing
 import os
-import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.blas import has_avx512, kernel_hint
+from numpy_se.blas import kernel_hint
 from numpy_se.parallel import in_order, workers
 
 # glibc gives large arrays back to the system when they are freed, and gets them anew, page by page,
@@ -39,6 +36,7 @@ TUNED = {
     "MALLOC_TOP_PAD_": str(2**26),
 }
 TUNED_PREFIX = "tuned "
+EAGER, COMPILED, LAST = "PyTorch", "torch.compile", ", channels last"
 # NumPy's own OpenBLAS takes kernels without AVX-512 on AMD processors that have it. This variable
 # makes it take those that are meant for Intel's.
 AVX512 = {"OPENBLAS_CORETYPE": "SkylakeX"}
@@ -91,8 +89,8 @@ def tuned(contender: Contender) -> Contender:
 
 
 def with_avx512(contender: Contender) -> list[Contender]:
-    """Give the same contender with the AVX-512 kernels of OpenBLAS, if this processor has them."""
-    if not has_avx512():
+    """Give the same contender with the AVX-512 kernels of OpenBLAS, where it leaves them unused."""
+    if not kernel_hint():
         return []
     environment = contender.environment | AVX512
     return [replace(contender, title=contender.title + AVX512_SUFFIX, environment=environment)]
@@ -110,6 +108,21 @@ class Times:
     def median(self) -> float:
         """The median of the rounds, in seconds."""
         return statistics.median(self.seconds)
+
+
+@dataclass
+class Run:
+    """What was measured with one number of threads: for each problem, the times by title."""
+
+    threads: int
+    problems: Sequence[Any]
+    results: Sequence[dict[str, Times]]
+    work: str = ""
+
+
+def rival(title: str, ours: str) -> str:
+    """Give the contender to which the ratio is taken: ``ours``, with the same allocator."""
+    return TUNED_PREFIX + ours if title.startswith(TUNED_PREFIX) else ours
 
 
 def ratio(of: Times, to: Times) -> float:
@@ -222,6 +235,7 @@ def _serve(contender: Contender, threads: int, line: Connection) -> None:
             continue
         try:
             run, check = contender.prepare(problem, threads)
+            run()  # what is taken once, such as a compiler's memory, is not counted
             before = _reset_peak()
             result = run()
             peak = _peak() - before if before else None
@@ -257,91 +271,21 @@ def _peak() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def faster(times: dict[str, Times], titles: Sequence[str], name: str) -> dict[str, Times]:
-    """Put the fastest of the contenders ``titles`` in their place, as ``name``; tuned ones too."""
+def in_torch(prepare: Callable[..., Any], *, compiled: bool = False) -> list[Contender]:
+    """Give PyTorch in both layouts, eager or compiled."""
+    title = COMPILED if compiled else EAGER
+    first = partial(prepare, compiled=True) if compiled else prepare
+    last = partial(first, layout="channels_last")
+    return [Contender(title, first, "torch"), Contender(title + LAST, last, "torch")]
+
+
+def faster(times: dict[str, Times]) -> dict[str, Times]:
+    """Keep PyTorch in its faster layout only; eager, compiled and tuned have one each."""
     result = dict(times)
-    for prefix in ("", TUNED_PREFIX):
-        here = [result.pop(prefix + title) for title in titles if prefix + title in times]
-        if here:
-            result[prefix + name] = min(here, key=lambda each: each.median)
+    for title in [title for title in times if title.endswith(LAST)]:
+        name = title.removesuffix(LAST)
+        if name.removeprefix(TUNED_PREFIX) in (EAGER, COMPILED):
+            last = result.pop(title)
+            first = result.get(name, last)
+            result[name] = min(first, last, key=lambda each: each.median)
     return result
-
-
-def options(description: str, *flags: str) -> argparse.Namespace:
-    """Read the command line that the benchmarks have in common; ``flags`` are further switches."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="small, 1 thread, 3 rounds")
-    for flag in flags:
-        parser.add_argument(f"--{flag}", action="store_true")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them into FILE")
-    chosen = parser.parse_args()
-    if chosen.quick:
-        chosen.threads, chosen.rounds = [1], 3
-    return chosen
-
-
-def record(
-    problems: Sequence[Any], results: Sequence[dict[str, Times]], threads: int
-) -> dict[str, Any]:
-    """Give what was measured as plain dicts, for JSON and the figure."""
-    rows = [{title: asdict(t) | {"median": t.median} for title, t in r.items()} for r in results]
-    return {"threads": threads, "problems": problems, "results": rows}
-
-
-def finish(runs: list[dict[str, Any]], file: Path | None, **more: Any) -> None:
-    """Print how busy the machine is and what its kernels leave unused, and write to ``file``."""
-    report = {"machine": platform.processor() or platform.machine(), "runs": runs} | more
-    if hasattr(os, "getloadavg"):
-        report["load"] = os.getloadavg()
-        print(f"load of the machine: {report['load'][0]:.1f}")
-    if hint := kernel_hint():
-        print(f"kernels: {hint}")
-    if file:
-        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def peaks(times: dict[str, Times]) -> str:
-    """Say how much memory each contender takes above its arguments, in MiB."""
-    known = {title: t.peak_bytes for title, t in times.items() if t.peak_bytes}
-    return ", ".join(f"{title} {peak / 2**20:.0f}" for title, peak in known.items())
-
-
-def rival(title: str, ours: str) -> str:
-    """Give the contender to which the ratio is taken: ``ours``, with the same allocator."""
-    return TUNED_PREFIX + ours if title.startswith(TUNED_PREFIX) else ours
-
-
-def print_ratios(
-    problem: str, labels: Sequence[str], results: Sequence[dict[str, Times]], ours: str, limit: str
-) -> None:
-    """Print a row for each problem: our time, and the others' time divided by it."""
-    others = [t for t in results[0] if t not in (ours, limit, TUNED_PREFIX + ours)]
-    others = [title for title in others if all(title in times for times in results)]
-    rows: list[list[Any]] = []
-    for label, times in zip(labels, results, strict=True):
-        ratios = [ratio(times[title], times[rival(title, ours)]) for title in others]
-        rows.append([label, times[ours].median * 1e3, ratio(times[ours], times[limit]), *ratios])
-    if len(rows) > 1:
-        means = [geometric_mean(column) for column in list(zip(*rows, strict=True))[2:]]
-        rows.append(["geometric mean", "", *means])
-    print(table([problem, f"{ours}, ms", f"{ours} / limit", *others], rows))
-    print(f"peak memory of the first row, above the arguments, MiB: {peaks(results[0])}")
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """Give the mean for ratios."""
-    return statistics.geometric_mean(values)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Lay rows out in columns for the terminal, numbers with two decimals."""
-    cells = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    lines = [header, ["-" * width for width in widths], *cells]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    )

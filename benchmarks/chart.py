@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bench
+import report
+from bench import Run
+from growth import Axis
 
 RIVALS = ["#555555", "#D55E00", "#009E73", "#CC79A7"]  # of lines that cross
 OURS, OTHERS, LIMIT = "#0072B2", "#555555", "#D55E00"  # told apart by the colour-blind, too
 
 
-def ratios(
-    runs: Sequence[dict[str, Any]], ours: str, limit: str, title: str, dots: str, file: Path
-) -> None:
+def ratios(runs: Sequence[Run], ours: str, limit: str, title: str, dots: str, file: Path) -> None:
     """Draw one line for each contender: how much longer it takes than ``ours``.
 
-    A dot for each problem, a diamond with its value for the geometric mean. One panel for each run,
-    that is each number of threads.
+    A dot for each problem, a diamond with its value for the geometric mean, as in the table. One
+    panel for each run, that is each number of threads.
     """
     from matplotlib import pyplot as plt
 
-    titles = [t for t in runs[0]["results"][0] if all(t in row for row in runs[0]["results"])]
+    first = runs[0].results
+    titles = [t for t in first[0] if all(t in row for row in first)]
+    titles.remove(ours)
+    titles = [t for t in titles if t != bench.TUNED_PREFIX + ours]
     figure, axes = plt.subplots(
         1, len(runs), figsize=(5.2 * len(runs) + 1.5, 1.6 + 0.34 * len(titles)), squeeze=False
     )
     order: list[str] = []
     for axis, run in zip(axes[0], runs, strict=True):
         found = {
-            t: [row[t]["median"] / row[ours]["median"] for row in run["results"] if t in row]
+            t: [bench.ratio(row[t], row[bench.rival(t, ours)]) for row in run.results if t in row]
             for t in titles
         }
-        means = {t: bench.geometric_mean(values) for t, values in found.items() if values}
+        means = {t: report.geometric_mean(values) for t, values in found.items() if values}
         order = order or sorted(means, key=means.__getitem__)  # the first panel decides
         for place, t in enumerate(order):
             own = t.removeprefix(bench.TUNED_PREFIX).startswith(ours)
@@ -41,11 +45,12 @@ def ratios(
                 axis.plot(found[t], [place] * len(found[t]), "o", color=colour, ms=4, alpha=0.4)
             axis.plot(means[t], place, "D", color=colour, ms=7)
             axis.annotate(
-                f"{means[t]:.2f}", (means[t], place), (0, 7), textcoords="offset points",
+                f"{means[t]:.2f}", (means[t], place), (0, 6), textcoords="offset points",
                 ha="center", fontsize=8, color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
         axis.axvline(1, color=OURS, lw=1, zorder=0)
-        axis.set(xscale="log", title=f"{run['threads']} thread{'s' * (run['threads'] > 1)}")
+        axis.set(xscale="log", title=report.title_of(run.threads))
         axis.set_xlabel(f"time / time of {ours}: further right is slower")
         ticks = [0.25, 0.5, 1, 2, 4, 8, 16]
         low, high = axis.get_xlim()
@@ -63,9 +68,9 @@ def ratios(
 
 
 def growth(
-    runs: dict[str, dict[str, Any]],
-    sizes: dict[str, list[int]],
-    work: dict[str, list[int]],
+    runs: Mapping[str, Run],
+    axes: Mapping[str, Axis],
+    work: Callable[[Any], int],
     ours: str,
     title: str,
     file: Path,
@@ -76,50 +81,56 @@ def growth(
     size.
     """
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    figure, axes = plt.subplots(
+    figure, panels = plt.subplots(
         2, len(runs), figsize=(3.6 * len(runs), 6.2), sharex="col", sharey="row", squeeze=False
     )
-    rows = {"time, ms": ("median", 1e-3, work), "memory, MiB": ("peak_bytes", 2**20, sizes)}
-    titles = list(next(iter(runs.values()))["results"][0])
+    titles = list(next(iter(runs.values())).results[0])
     others = zip([own for own in titles if own != ours], RIVALS, strict=False)
     colours = {ours: OURS} | dict(others)
-    for row, (label, (key, unit, law)) in zip(axes, rows.items(), strict=True):
-        for axis, (name, run) in zip(row, runs.items(), strict=True):
-            for contender in run["results"][0]:
-                values = [own[contender][key] for own in run["results"]]
-                if None in values:
-                    continue
+    for column, (name, run) in zip(panels.T, runs.items(), strict=True):
+        sizes, own_work = axes[name].sizes, [work(problem) for problem in axes[name].problems]
+        for contender in run.results[0]:
+            own = [times[contender] for times in run.results]
+            shown = [[1e3 * times.median for times in own]]
+            if all(times.peak_bytes for times in own):
+                shown.append([(times.peak_bytes or 0) / 2**20 for times in own])
+            for panel, values, law in zip(column, shown, (own_work, sizes), strict=False):
                 width, colour = 2.5 if contender == ours else 1.2, colours[contender]
-                shown = [value / unit for value in values]
-                axis.plot(sizes[name], shown, "o-", ms=4, lw=width, color=colour, label=contender)
+                panel.plot(sizes, values, "o-", ms=4, lw=width, color=colour, label=contender)
                 if contender == ours:
-                    line = [shown[-1] * own / law[name][-1] for own in law[name]]
-                    axis.plot(sizes[name], line, ":", color="black", label="in proportion")
-            axis.set(xscale="log", yscale="log")
-            axis.set_xticks(sizes[name], sizes[name])
-            axis.minorticks_off()
-            axis.grid(alpha=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
-        row[0].set_ylabel(label)
-    for axis, name in zip(axes[1], runs, strict=True):
-        axis.set_xlabel(name)
-    axes[0, 0].legend(fontsize=8, frameon=False)
+                    line = [values[-1] * size / law[-1] for size in law]
+                    panel.plot(sizes, line, ":", color="black", label="in proportion")
+        for panel in column:
+            panel.set(xscale="log", yscale="log")
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xticks(sizes, sizes)
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_locator(NullLocator())
+            panel.grid(alpha=0.3)
+            panel.spines[["top", "right"]].set_visible(False)
+        column[1].set_xlabel(name)
+    for panel, label in zip(panels[:, 0], ("time, ms", "memory, MiB"), strict=True):
+        panel.set_ylabel(label)
+    panels[0, 0].legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=12)
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 
 
-def overhead(runs: Sequence[dict[str, Any]], without: str, ours: str, file: Path) -> None:
-    """Draw how much longer a step takes with SE blocks than without, one line a contender."""
+def overhead(runs: Sequence[Run], ours: str, file: Path) -> None:
+    """Draw how much longer a step takes with SE blocks than without, one line a contender.
+
+    The two problems of a run are the net with SE blocks and without.
+    """
     from matplotlib import pyplot as plt
 
     added: list[dict[str, float]] = []
     for run in runs:
-        (times,) = run["results"]
-        pairs = [title for title in times if title + without in times]
-        ratios = {t: times[t]["median"] / times[t + without]["median"] for t in pairs}
-        added.append({title: 100 * (ratio - 1) for title, ratio in ratios.items()})
+        both, plain = run.results
+        added.append({title: 100 * (bench.ratio(both[title], plain[title]) - 1) for title in both})
     order = sorted(added[0], key=added[0].__getitem__, reverse=True)
     figure, axis = plt.subplots(figsize=(7.5, 1.4 + 0.34 * len(order)))
     for run, values, marker in zip(runs, added, "Ds^v", strict=False):
@@ -127,7 +138,7 @@ def overhead(runs: Sequence[dict[str, Any]], without: str, ours: str, file: Path
             if title in values:
                 colour = OURS if title.startswith(ours) else OTHERS
                 axis.plot(values[title], place, marker, color=colour, ms=7, alpha=0.8)
-        axis.plot([], [], marker, color=OTHERS, label=f"threads: {run['threads']}")
+        axis.plot([], [], marker, color=OTHERS, label=report.title_of(run.threads))
     axis.axvline(0, color="black", lw=1, zorder=0)
     axis.set_yticks(range(len(order)), order)
     axis.set_xlabel("time that SE blocks add to a training step, %")
@@ -149,9 +160,9 @@ def techniques(found: dict[str, dict[str, list[float]]], file: Path) -> None:
         height_ratios=heights, sharex=True, squeeze=False,
     )  # fmt: skip
     for axis, (title, ratios) in zip(axes[:, 0], found.items(), strict=True):
-        order = sorted(ratios, key=lambda name: bench.geometric_mean(ratios[name]))
+        order = sorted(ratios, key=lambda name: report.geometric_mean(ratios[name]))
         for place, name in enumerate(order):
-            mean = bench.geometric_mean(ratios[name])
+            mean = report.geometric_mean(ratios[name])
             axis.plot([1, mean], [place, place], color=OURS, lw=1.5)
             axis.plot(mean, place, "D", color=OURS, ms=6)
             if len(ratios[name]) > 1:
@@ -161,8 +172,9 @@ def techniques(found: dict[str, dict[str, list[float]]], file: Path) -> None:
         axis.set_yticks(range(len(order)), order)
         axis.grid(axis="x", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelbottom=True)
     low, high = axes[-1, 0].get_xlim()
-    ticks = [tick for tick in (0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4) if low <= tick <= high]
+    ticks = [tick for tick in (0.8, 0.9, 1, 1.2, 1.5, 2, 2.5, 3, 4) if low <= tick <= high]
     axes[-1, 0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[-1, 0].minorticks_off()
     axes[-1, 0].set_xlabel("time without the technique / time with all (dots: the shapes)")

@@ -15,14 +15,14 @@ see ``training_step.py``. ``--help`` lists all options.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import bench
 import chart
 import numpy as np
+import report
 import textbook
-from bench import Contender
+from bench import Contender, Run
 
 import numpy_se as se
 from numpy_se.parallel import workers
@@ -114,8 +114,6 @@ def prepare_torch(
         y = conv(*inputs)
         return [y.detach(), *torch.autograd.grad(y, inputs, dy)]
 
-    if compiled:
-        run()  # so that the memory of the compiler is not counted
     return run, check(layer)
 
 
@@ -156,15 +154,10 @@ def prepare_limit(layer: Layer, threads: int) -> Prepared:
     return bench.sgemm(3 * arrays(layer)[3].size * c * size**2, threads)
 
 
-CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
-COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
 OURS = "numpy_se"
 LIMIT = "limit"
 NUMPY_SE = Contender(OURS, prepare_numpy_se, blas_threads=1)
-TORCH = [
-    Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
-]
+TORCH = bench.in_torch(prepare_torch)
 LIMITS = [Contender(LIMIT, prepare_limit, blas_threads=1)]
 CONTENDERS = [
     NUMPY_SE,
@@ -173,27 +166,25 @@ CONTENDERS = [
     Contender("JAX jit", prepare_jax, "jax"),
     *LIMITS,
 ]
-COMPILE = Contender("torch.compile", COMPILED, "torch")
+COMPILED = bench.in_torch(prepare_torch, compiled=True)
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time a convolution beside other people's.")
+    options = report.options("Time a convolution beside other people's.")
     layers = QUICK if options.quick else LAYERS
     contenders = list(CONTENDERS)
     if not options.quick:
         contenders += [c for ours in (NUMPY_SE, *LIMITS) for c in bench.with_avx512(ours)]
-        contenders += [COMPILE, *map(bench.tuned, [NUMPY_SE, *TORCH])]
+        contenders += [*COMPILED, *map(bench.tuned, [NUMPY_SE, *TORCH])]
     runs = []
     for threads in options.threads:
         results = bench.compare(contenders, layers, threads, options.rounds, TOLERANCE)
-        titles = [contender.title for contender in TORCH]
-        results = [bench.faster(times, titles, "PyTorch") for times in results]
-        print(f"\n{threads} threads: time / time of {OURS}. PyTorch in its faster layout.")
-        labels = [f"{n},{c},{side}->{f}, {k}x{k}/{s}" for n, c, side, f, k, s in layers]
-        bench.print_ratios("N,C,H->F, kernel/stride", labels, results, OURS, LIMIT)
-        runs.append(bench.record(layers, results, threads))
-    bench.finish(runs, options.json)
+        results = [bench.faster(times) for times in results]
+        labels = [f"{n}, {c}, {side} -> {f}, {k}x{k} / {s}" for n, c, side, f, k, s in layers]
+        report.print_ratios("N, C, H -> F, kernel / stride", labels, results, OURS, LIMIT, threads)
+        runs.append(Run(threads, layers, results))
+    report.finish(runs, options.json)
     if options.figure:
         title = "A convolution, forward and backward"
         note = "dots: the layers; diamond: geometric mean; limit: sgemm, as many multiplications"

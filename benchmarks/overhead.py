@@ -16,8 +16,9 @@ from typing import Any
 
 import bench
 import chart
+import report
 import training_step
-from bench import Contender, Times
+from bench import Contender, Run
 
 WITHOUT = " without SE"
 
@@ -34,28 +35,28 @@ def _prepare_without_se(prepare: Any, problem: training_step.Problem, threads: i
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Measure what SE blocks add to a training step.")
+    options = report.options("Measure what SE blocks add to a training step.")
     problem = training_step.QUICK if options.quick else training_step.PROBLEM
     contenders = [training_step.NUMPY_SE, *training_step.OTHERS]
     if not options.quick:
         contenders += bench.with_avx512(training_step.NUMPY_SE)
-        contenders += [training_step.COMPILE, *map(bench.tuned, training_step.TORCH)]
+        contenders += [*training_step.COMPILED, *map(bench.tuned, training_step.TORCH)]
     pairs = [each for c in contenders for each in (c, without_se(c))]
     runs = []
     for threads in options.threads:
         (times,) = bench.compare(pairs, [problem], threads, options.rounds, training_step.TOLERANCE)
-        rows = [_row(c.title, times) for c in contenders if c.title + WITHOUT in times]
-        print(f"\n{threads} threads, batch {problem[0]}")
-        print(bench.table(["", "with SE, ms", "without, ms", "with / without"], rows))
-        runs.append(bench.record([problem], [times], threads))
-    bench.finish(runs, options.json)
+        both = bench.faster({t: times[t] for t in times if t + WITHOUT in times})
+        plain = bench.faster({t: times[t + WITHOUT] for t in times if t + WITHOUT in times})
+        rows = [
+            [t, both[t].median * 1e3, plain[t].median * 1e3, bench.ratio(both[t], plain[t])]
+            for t in both
+        ]
+        print(f"\n{report.title_of(threads)}, batch {problem[0]}. PyTorch in its faster layout.\n")
+        print(report.table(["", "with SE, ms", "without, ms", "with / without"], rows))
+        runs.append(Run(threads, [problem, (problem[0], None)], [both, plain]))
+    report.finish(runs, options.json)
     if options.figure:
-        chart.overhead(runs, WITHOUT, training_step.OURS, options.figure)
-
-
-def _row(title: str, times: dict[str, Times]) -> list[Any]:
-    both, plain = times[title], times[title + WITHOUT]
-    return [title, both.median * 1e3, plain.median * 1e3, bench.ratio(both, plain)]
+        chart.overhead(runs, training_step.OURS, options.figure)
 
 
 if __name__ == "__main__":

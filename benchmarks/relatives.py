@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import bench
 import numpy as np
+import report
 import textbook_relatives as plain
-from bench import Contender
+from bench import Contender, Run
 
 import numpy_se as se
 from numpy_se import fused
@@ -117,14 +118,16 @@ def prepare_textbook(problem: Problem, threads: int) -> Prepared:
     return lambda: BLOCKS[problem[0]].textbook(*args), lambda results: error(results, problem)
 
 
-def prepare_torch(problem: Problem, threads: int) -> Prepared:
+def prepare_torch(problem: Problem, threads: int, layout: str = "contiguous_format") -> Prepared:
     import torch
     from torch_relatives import TORCH, channels, excite
 
     torch.set_num_threads(threads)
     own: dict[str, Any] = {"se": lambda x, *w: x * channels(excite(x.mean((2, 3)), *w))}
     block = BLOCKS[problem[0]]
-    *inputs, dy = map(torch.from_numpy, arrays(problem))
+    x, *weights, dy = map(torch.from_numpy, arrays(problem))
+    x, dy = (a.contiguous(memory_format=getattr(torch, layout)) for a in (x, dy))
+    inputs = [x, *weights]
     for a in inputs:
         a.requires_grad_()
 
@@ -138,28 +141,32 @@ def prepare_torch(problem: Problem, threads: int) -> Prepared:
 OURS = "numpy_se"
 CONTENDERS = [
     Contender(OURS, prepare_ours, blas_threads=1),
-    Contender("plain NumPy", prepare_textbook),
-    Contender("PyTorch", prepare_torch, "torch"),
+    Contender("textbook NumPy", prepare_textbook),
+    *bench.in_torch(prepare_torch),
 ]
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time the attention blocks around SE beside other people's.")
+    options = report.options(
+        "Time the attention blocks around SE beside other people's.", figure=False, rounds=9
+    )
     runs = []
     for shape in QUICK if options.quick else SHAPES:
         problems: list[Problem] = [(name, shape) for name in BLOCKS]
         for threads in options.threads:
             results = bench.compare(CONTENDERS, problems, threads, options.rounds, TOLERANCE)
-            print(f"\n{shape}, {threads} threads: time / time of numpy_se")
+            results = [bench.faster(times) for times in results]
+            where = f"N, C, H, W = {', '.join(map(str, shape))}, {report.title_of(threads)}"
+            print(f"\n{where}: time / time of {OURS}. PyTorch in its faster layout.\n")
             print(table(problems, results))
-            runs.append(bench.record(problems, results, threads))
-    bench.finish(runs, options.json)
+            runs.append(Run(threads, problems, results))
+    report.finish(runs, options.json)
 
 
 def table(problems: Sequence[Problem], results: Sequence[dict[str, bench.Times]]) -> str:
     """Lay out a row for each block: its cost, our time, and the others' time divided by it."""
-    others = [c.title for c in CONTENDERS if c.title != OURS and c.title in results[0]]
+    others = [title for title in results[0] if title != OURS]
     rows: list[list[Any]] = []
     for (name, (_, *size)), times in zip(problems, results, strict=True):
         cost = count_net(Sequential(gate=BLOCKS[name].layer(size[0])), tuple(size))["gate"]
@@ -168,7 +175,7 @@ def table(problems: Sequence[Problem], results: Sequence[dict[str, bench.Times]]
         scaling = cost.se_operations / np.prod(size)
         rows.append([name, cost.parameters, float(scaling), ours.median * 1e3, *ratios])
     header = ["block", "parameters", "operations / value", f"{OURS}, ms", *others]
-    return bench.table(header, rows)
+    return report.table(header, rows)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import bench
 import chart
+import growth
 import numpy as np
-from bench import Contender
+import report
+from bench import Contender, Run
+from growth import Axis
 from training_step import LIMIT, OURS, Prepared, numpy_se_step, torch_step
 
 from numpy_se.costs import Cost, count_net
@@ -52,18 +54,14 @@ class Problem(NamedTuple):
 PROBLEMS = [Problem(64), Problem(64, ratio=None)]
 QUICK = [Problem(8, depth=8)]
 GROWTH = {
-    "batch": [Problem(n) for n in (4, 8, 16, 32, 64, 128)],
-    "width": [Problem(16, width=width) for width in (8, 16, 32, 64)],
-    "depth": [Problem(16, depth=depth) for depth in (8, 14, 20, 32, 56)],
-    "pixels of an image": [Problem(16, side=side) for side in (14, 20, 28, 40, 56)],
+    "batch": Axis([Problem(n) for n in (4, 8, 16, 32, 64, 128)], lambda p: p.batch),
+    "width": Axis([Problem(16, width=width) for width in (8, 16, 32, 64)], lambda p: p.width),
+    "depth": Axis([Problem(16, depth=depth) for depth in (8, 14, 20, 32, 56)], lambda p: p.depth),
+    "pixels of an image": Axis(
+        [Problem(16, side=side) for side in (14, 20, 28, 40, 56)], lambda p: p.side**2
+    ),
 }
-QUICK_GROWTH = {"batch": [Problem(n, depth=8) for n in (2, 4)]}
-SIZE: dict[str, Callable[[Problem], int]] = {
-    "batch": lambda problem: problem.batch,
-    "width": lambda problem: problem.width,
-    "depth": lambda problem: problem.depth,
-    "pixels of an image": lambda problem: problem.side**2,
-}
+QUICK_GROWTH = {"batch": Axis([Problem(n, depth=8) for n in (2, 4)], lambda p: p.batch)}
 TOLERANCE = 1e-2  # of the loss, and of the length of the gradient
 
 
@@ -125,66 +123,35 @@ def prepare_limit(problem: Problem, threads: int) -> Prepared:
     return bench.sgemm(multiplications(problem), threads)
 
 
-TORCH = {
-    "PyTorch": prepare_torch,
-    "PyTorch, channels last": partial(prepare_torch, layout="channels_last"),
-}
-COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
-EAGER = [
-    Contender(OURS, prepare_numpy_se, blas_threads=1),
-    *(Contender(title, prepare, "torch") for title, prepare in TORCH.items()),
-]
+NUMPY_SE = Contender(OURS, prepare_numpy_se, blas_threads=1)
+TORCH = bench.in_torch(prepare_torch)
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time a training step of SE-ResNet-20 beside PyTorch.", "growth")
+    options = report.options("Time a training step of SE-ResNet-20 beside PyTorch.", growth=True)
     problems = QUICK if options.quick else PROBLEMS
-    contenders = [*EAGER, Contender(LIMIT, prepare_limit, blas_threads=1)]
+    contenders = [NUMPY_SE, *TORCH, Contender(LIMIT, prepare_limit, blas_threads=1)]
     if not options.quick:
-        contenders += [Contender("torch.compile", COMPILED, "torch")]
+        contenders += bench.in_torch(prepare_torch, compiled=True)
     labels = [f"{'SE-' if p.ratio else ''}ResNet-{p.depth}, {p.batch} images" for p in problems]
     runs = []
     for threads in options.threads:
         results = bench.compare(contenders, problems, threads, options.rounds, TOLERANCE)
-        results = [bench.faster(times, list(TORCH), "PyTorch") for times in results]
-        print(f"\n{threads} threads: time / time of {OURS}. PyTorch in its faster layout.")
-        bench.print_ratios("net", labels, results, OURS, LIMIT)
-        runs.append(bench.record(problems, results, threads))
-    growing = QUICK_GROWTH if options.quick else GROWTH
-    growth = {}
-    for axis, sizes in growing.items() if options.growth else ():
-        results = bench.compare(EAGER, sizes, 1, options.rounds, TOLERANCE)
-        results = [bench.faster(times, list(TORCH), "PyTorch") for times in results]
-        print(f"\ngrowth with the {axis}, 1 thread")
-        print(bench.table(*growth_table(axis, sizes, results)))
-        growth[axis] = bench.record(sizes, results, 1)
-    bench.finish(runs, options.json, growth=growth)
+        results = [bench.faster(times) for times in results]
+        report.print_ratios("net", labels, results, OURS, LIMIT, threads)
+        runs.append(Run(threads, problems, results))
+    axes = (QUICK_GROWTH if options.quick else GROWTH) if options.growth else {}
+    speed = "GFLOP", lambda problem: 2e-9 * multiplications(problem)  # a product and a sum each
+    grown = growth.measure([NUMPY_SE, *TORCH], axes, options.rounds, TOLERANCE, OURS, speed)
+    report.finish([*runs, *grown.values()], options.json)
     if options.figure:
         note = "limit: sgemm with as many multiplications"
         chart.ratios(runs, OURS, LIMIT, f"A training step of {labels[0]}", note, options.figure)
-        if growth:
-            chart.growth(
-                growth,
-                {axis: [SIZE[axis](problem) for problem in growing[axis]] for axis in growth},
-                {axis: [multiplications(problem) for problem in growing[axis]] for axis in growth},
-                OURS,
-                "A training step of SE-ResNet, 1 thread",
-                options.figure.with_stem(options.figure.stem + "_growth"),
-            )
-
-
-def growth_table(axis: str, sizes: Any, results: Any) -> tuple[list[str], list[list[Any]]]:
-    """Give the header, and a row for each size: our time, speed and memory, and PyTorch's time."""
-    header = [axis, "ms", "GFLOP/s", "MiB", "PyTorch / ours"]
-    rows = []
-    for problem, times in zip(sizes, results, strict=True):
-        own = times[OURS]
-        speed = 2e-9 * multiplications(problem) / own.median  # a product and a sum each
-        memory = own.peak_bytes / 2**20 if own.peak_bytes else "unknown"
-        other = bench.ratio(times["PyTorch"], own) if "PyTorch" in times else "not installed"
-        rows.append([SIZE[axis](problem), own.median * 1e3, speed, memory, other])
-    return header, rows
+        if grown:
+            title = "A training step of SE-ResNet, 1 thread"
+            name = options.figure.with_stem(options.figure.stem + "_growth")
+            chart.growth(grown, axes, multiplications, OURS, title, name)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ longest rows, which hardly ever start anew. One thread, medians of rounds whose 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any
 
 import bench
 import numpy as np
+import report
 
 from numpy_se.blas import one_blas_thread
 from numpy_se.fused import se as fused_se
@@ -54,22 +54,19 @@ def steps(length: int) -> dict[str, Callable[[], Any]]:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="Measure what short rows cost.")
-    parser.add_argument("--quick", action="store_true", help="3 rounds")
-    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    options = parser.parse_args()
+    options = report.read(report.parser("Measure what short rows cost.", rounds=15))
     works = {
         (length, name): partial(bench.timed, run)
         for length in LENGTHS
         for name, run in steps(length).items()
     }
     with one_blas_thread():
-        found = bench.in_turn(works, 3 if options.quick else options.rounds)
+        found = bench.in_turn(works, options.rounds)
     names = list(dict.fromkeys(name for _, name in works))
     rows = [[f"{LONGEST}, ms", *(1e3 * statistics.median(found[LONGEST, name]) for name in names)]]
     for n in LENGTHS[1:]:
         rows.append([n, *(bench.median_ratio(found[n, k], found[LONGEST, k]) for k in names)])
-    print(bench.table(["length of a row", *names], rows))
+    print(report.table(["length of a row", *names], rows))
 
 
 if __name__ == "__main__":

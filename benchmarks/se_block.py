@@ -2,7 +2,7 @@
 
     python benchmarks/se_block.py [--growth] [--json FILE] [--figure FILE]
 
-Contenders: NumPy as it is written in courses; ``numpy_se.squeeze_excite``, the reference;
+Contenders: textbook NumPy, as courses write it; ``numpy_se.squeeze_excite``, the reference;
 ``numpy_se.fused.squeeze_excite`` on maps with channels first and channels last; PyTorch eager in
 both layouts; ``torch.compile``; JAX jit. All use the same cores. The result of each, and all
 gradients, are compared with float64 before it is timed.
@@ -22,14 +22,16 @@ comparison, matplotlib for the figure.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import prod
 from typing import Any
 
 import bench
 import chart
+import growth
 import numpy as np
-from bench import Contender
+import report
+from bench import Contender, Run
+from growth import Axis
 
 import numpy_se as se
 from numpy_se import fused
@@ -47,20 +49,23 @@ SHAPES: list[Shape] = [
     (128, 32, 14, 14, 4),
 ]
 QUICK: list[Shape] = [(8, 64, 14, 14, 16), (16, 16, 28, 28, 4)]
-GROWTH: dict[str, list[Shape]] = {
-    "batch": [(n, 64, 28, 28, 16) for n in (4, 8, 16, 32, 64, 128)],
-    "channels": [(32, c, 28, 28, 16) for c in (16, 32, 64, 128, 256)],
-    "pixels of a map": [(32, 64, side, side, 16) for side in (7, 14, 28, 56, 112)],
+GROWTH = {
+    "batch": Axis([(n, 64, 28, 28, 16) for n in (4, 8, 16, 32, 64, 128)], lambda s: s[0]),
+    "channels": Axis([(32, c, 28, 28, 16) for c in (16, 32, 64, 128, 256)], lambda s: s[1]),
+    "pixels of a map": Axis(
+        [(32, 64, side, side, 16) for side in (7, 14, 28, 56, 112)], lambda s: s[2] * s[3]
+    ),
 }
-SIZE: dict[str, Callable[[Shape], int]] = {
-    "batch": lambda shape: shape[0],
-    "channels": lambda shape: shape[1],
-    "pixels of a map": lambda shape: shape[2] * shape[3],
-}
+QUICK_GROWTH = {"batch": Axis([(n, 16, 14, 14, 4) for n in (2, 4)], lambda s: s[0])}
 TOLERANCE = 1e-5  # largest error relative to the largest entry
 
 
-def plain(x: Any, w1: Any, w2: Any, dy: Any) -> tuple[Any, ...]:
+def entries(shape: Shape) -> int:
+    """Count the entries of the batch of maps."""
+    return prod(shape[:4])
+
+
+def textbook(x: Any, w1: Any, w2: Any, dy: Any) -> tuple[Any, ...]:
     """Compute the block and its gradient as a course would write it."""
     pixels = x.shape[2] * x.shape[3]
     z = x.mean(axis=(2, 3))
@@ -90,16 +95,16 @@ def arrays(shape: Shape) -> list[Any]:
 
 def error(results: Sequence[Any], args: list[Any]) -> float:
     """Give the largest error of y and the gradients, each relative to its largest entry."""
-    wanted = plain(*(arg.astype(np.float64) for arg in args))
+    wanted = textbook(*(arg.astype(np.float64) for arg in args))
     return max(
         float(np.abs(result - want).max() / np.abs(want).max())
         for result, want in zip(results, wanted, strict=True)
     )
 
 
-def prepare_plain(shape: Shape, threads: int) -> Prepared:
+def prepare_textbook(shape: Shape, threads: int) -> Prepared:
     args = arrays(shape)
-    return lambda: plain(*args), lambda results: error(results, args)
+    return lambda: textbook(*args), lambda results: error(results, args)
 
 
 def both_passes(op: Callable[..., Any], x: Any, w1: Any, w2: Any, dy: Any) -> tuple[Any, ...]:
@@ -158,8 +163,6 @@ def prepare_torch(
         y = block(*inputs)
         return [y.detach(), *torch.autograd.grad(y, inputs, dy)]
 
-    if compiled:
-        run()  # so that the memory of the compiler is not counted
     return run, lambda results: error([result.numpy() for result in results], args)
 
 
@@ -202,60 +205,47 @@ def prepare_limit(shape: Shape, threads: int) -> Prepared:
     return run, lambda _: float((x != y).any())
 
 
-CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
-COMPILED = partial(prepare_torch, compiled=True)
 FUSED = "fused"
 LIMIT = "limit"
-CONTENDERS = [
+OURS = [
     Contender(FUSED, prepare_fused, blas_threads=1),
-    Contender("fused, channels last", prepare_fused_channels_last, blas_threads=1),
+    Contender("fused on channels last", prepare_fused_channels_last, blas_threads=1),
     Contender("reference", prepare_reference),
-    Contender("plain NumPy", prepare_plain),
-    Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
-    Contender("torch.compile", COMPILED, "torch"),
-    Contender("JAX jit", prepare_jax, "jax"),
-    Contender(LIMIT, prepare_limit, blas_threads=1),
+    Contender("textbook NumPy", prepare_textbook),
 ]
-TORCH_EAGER = ("PyTorch", "PyTorch, channels last")
-GROWING = [c for c in CONTENDERS if c.title in (FUSED, "reference", "plain NumPy", "PyTorch")]
+EAGER = bench.in_torch(prepare_torch)
+JAX = Contender("JAX jit", prepare_jax, "jax")
+COPIES = Contender(LIMIT, prepare_limit, blas_threads=1)
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time the SE block beside other people's.", "growth")
+    options = report.options("Time the SE block beside other people's.", growth=True)
     shapes = QUICK if options.quick else SHAPES
-    contenders = [
-        *CONTENDERS,
-        *(bench.tuned(c) for c in CONTENDERS if c.title in (FUSED, *TORCH_EAGER)),
-    ]
-    if options.quick:  # compiling takes longer than all the rest
-        contenders = [c for c in CONTENDERS if c.title != "torch.compile"]
-
+    contenders = [*OURS, *EAGER, JAX, COPIES]
+    if not options.quick:
+        compiled = bench.in_torch(prepare_torch, compiled=True)
+        contenders += [*compiled, *map(bench.tuned, [OURS[0], *EAGER, *compiled, JAX])]
     runs = []
     for threads in options.threads:
         results = bench.compare(contenders, shapes, threads, options.rounds, TOLERANCE)
-        results = [bench.faster(times, TORCH_EAGER, "PyTorch") for times in results]
-        print(f"\n{threads} threads: time / time of the fused block. PyTorch in its faster layout.")
-        labels = [",".join(map(str, shape[:4])) for shape in shapes]
-        bench.print_ratios("N,C,H,W", labels, results, FUSED, LIMIT)
-        runs.append(bench.record(shapes, results, threads))
-    growth = {
-        name: bench.record(
-            problems, bench.compare(GROWING, problems, 1, options.rounds, TOLERANCE), 1
-        )
-        for name, problems in (GROWTH.items() if options.growth else ())
-    }
-    bench.finish(runs, options.json, growth=growth)
+        results = [bench.faster(times) for times in results]
+        labels = [", ".join(map(str, shape[:4])) for shape in shapes]
+        report.print_ratios("N, C, H, W", labels, results, FUSED, LIMIT, threads)
+        runs.append(Run(threads, shapes, results))
+    report.print_gains("N, C, H, W", labels, runs, FUSED)
+    axes = (QUICK_GROWTH if options.quick else GROWTH) if options.growth else {}
+    growing = [OURS[0], *OURS[2:], *EAGER]
+    speed = "GB", lambda shape: 5 * 4e-9 * entries(shape)  # five moves that cannot be avoided
+    grown = growth.measure(growing, axes, options.rounds, TOLERANCE, FUSED, speed)
+    report.finish([*runs, *grown.values()], options.json)
     if options.figure:
         dots = "dots: the six shapes; diamond: geometric mean; tuned: the allocator keeps memory"
         chart.ratios(runs, FUSED, LIMIT, "One SE block, forward and backward", dots, options.figure)
-        if growth:
-            sizes = {name: [SIZE[name](shape) for shape in GROWTH[name]] for name in growth}
-            name = options.figure.with_stem(options.figure.stem + "_growth")
-            work = {axis: [prod(shape[:4]) for shape in GROWTH[axis]] for axis in growth}
+        if grown:
             title = "The fused SE block, forward and backward, 1 thread"
-            chart.growth(growth, sizes, work, FUSED, title, name)
+            name = options.figure.with_stem(options.figure.stem + "_growth")
+            chart.growth(grown, axes, entries, FUSED, title, name)
 
 
 if __name__ == "__main__":

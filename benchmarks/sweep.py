@@ -11,7 +11,6 @@ installed (the extra ``cluster``). It is there twice: dask lets glibc give freed
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.util
 import statistics
@@ -24,6 +23,7 @@ from typing import Any
 import bench
 import loky
 import numpy as np
+import report
 
 from numpy_se.data import Images
 from numpy_se.nets import se_resnet
@@ -71,13 +71,13 @@ def local_cluster(
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="Time a sweep against the number of workers.")
-    parser.add_argument("--quick", action="store_true", help="small, 2 rounds")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
-    options = parser.parse_args()
+    parser = report.parser("Time a sweep against the number of workers.", rounds=5)
+    parser.add_argument(
+        "--workers", type=report.positive, nargs="+", default=[1, 2], help="default: 1 2"
+    )
+    options = report.read(parser)
     images = random_images(64 if options.quick else 250)
-    rounds, runs = (2, 2) if options.quick else (options.rounds, 8)
+    runs = 2 if options.quick else 8
     jobs = {f"seed {seed}": {"seed": seed} for seed in range(runs)}
     kinds: dict[str, Callable[..., tuple[Any, Any]]] = {"processes": processes}
     if importlib.util.find_spec("distributed"):
@@ -110,13 +110,13 @@ def main() -> None:
             results_of(way)
             return time.perf_counter() - begin
 
-        seconds = bench.in_turn({way: partial(seconds_of, way) for way in started}, rounds)
+        seconds = bench.in_turn({way: partial(seconds_of, way) for way in started}, options.rounds)
     first = seconds[next(iter(started))]
     rows = [
         [kind, workers, statistics.median(own), bench.median_ratio(first, own)]
         for (kind, workers), own in seconds.items()
     ]
-    print(bench.table(["executor", "workers", "seconds", "times as fast as the first"], rows))
+    print(report.table(["executor", "workers", "seconds", "times as fast as the first"], rows))
 
 
 if __name__ == "__main__":

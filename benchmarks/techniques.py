@@ -19,11 +19,12 @@ from typing import Any
 import bench
 import chart
 import numpy as np
+import report
 import resnet_step
 import se_block
 import textbook
 import training_step
-from bench import Contender, Times
+from bench import Contender, Run, Times
 
 from numpy_se import fused, layout, nets, ops, se, train
 from numpy_se.contract import op
@@ -218,12 +219,12 @@ def row(title: str, ratios: Sequence[float], problems: Sequence[Any]) -> list[An
     """Give the mean of the ratios, and where there are more problems, the largest with its own."""
     most = int(np.argmax(ratios))
     where = [ratios[most], ",".join(map(str, problems[most]))] if len(problems) > 1 else []
-    return [title, bench.geometric_mean(ratios), *where]
+    return [title, report.geometric_mean(ratios), *where]
 
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Measure what each technique brings.")
+    options = report.options("Measure what each technique brings.")
     runs, found = [], {}
     for title, work in WORKS.items():
         problems = work.quick if options.quick else work.problems
@@ -231,14 +232,14 @@ def main() -> None:
             results = bench.compare(
                 contenders(title), problems, threads, options.rounds, work.tolerance
             )
-            here = f"{title}, {threads} thread{'s' * (threads > 1)}"
+            here = f"{title}, {report.title_of(threads)}"
             found[here] = gains(work, results)
-            print(f"\n{here}: time without / time with all")
+            print(f"\n{here}: time without / time with all\n")
             header = ["technique", "mean", "most", "at"][: 4 if len(problems) > 1 else 2]
             rows = [row(name, ratios, problems) for name, ratios in found[here].items()]
-            print(bench.table(header, rows))
-            runs.append({"work": title} | bench.record(problems, results, threads))
-    bench.finish(runs, options.json)
+            print(report.table(header, rows))
+            runs.append(Run(threads, problems, results, title))
+    report.finish(runs, options.json)
     if options.figure:
         chart.techniques(found, options.figure)
 

@@ -4,7 +4,7 @@
 
 A step is the loss of a batch of 128 digits, the gradients of all parameters, and an update by SGD
 with momentum. All contenders compute the same operations, and none the gradient of the images. They
-are ``numpy_se``; NumPy as a course writes it (``textbook.py``); PyTorch eager in both layouts;
+are ``numpy_se``; textbook NumPy, as courses write it; PyTorch eager in both layouts;
 ``torch.compile``; JAX jit. All use the same cores. The loss and the gradients of each are compared
 with float64 before it is timed.
 
@@ -17,14 +17,14 @@ NumPy does not take by itself on AMD processors; ``--help`` lists all options.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import bench
 import chart
 import numpy as np
+import report
 import textbook
-from bench import Contender
+from bench import Contender, Run
 
 from numpy_se.nets import Layer, tiny_net
 from numpy_se.optim import SGD
@@ -122,8 +122,6 @@ def torch_step(
         optimizer.step()
         return loss.detach(), {name: own.grad for name, own in trained.items()}
 
-    if compiled:
-        run()  # so that the memory of the compiler is not counted
     return run
 
 
@@ -208,17 +206,11 @@ def prepare_limit(problem: Problem, threads: int) -> Prepared:
     return bench.sgemm(problem[0] * MULTIPLICATIONS, threads)
 
 
-CHANNELS_LAST = partial(prepare_torch, layout="channels_last")
-COMPILED = partial(prepare_torch, layout="channels_last", compiled=True)
 OURS = "numpy_se"
 LIMIT = "limit"
 NUMPY_SE = Contender(OURS, prepare_numpy_se, blas_threads=1)
-TORCH = [
-    Contender("PyTorch", prepare_torch, "torch"),
-    Contender("PyTorch, channels last", CHANNELS_LAST, "torch"),
-]
-TORCH_EAGER = [contender.title for contender in TORCH]
-COMPILE = Contender("torch.compile", COMPILED, "torch")
+TORCH = bench.in_torch(prepare_torch)
+COMPILED = bench.in_torch(prepare_torch, compiled=True)
 JAX = Contender("JAX jit", prepare_jax, "jax")
 LIMITS = [Contender(LIMIT, prepare_limit, blas_threads=1)]
 OTHERS = [Contender("textbook NumPy", prepare_textbook), *TORCH, JAX]
@@ -226,20 +218,21 @@ OTHERS = [Contender("textbook NumPy", prepare_textbook), *TORCH, JAX]
 
 def main() -> None:
     """Measure, print the tables, write the files."""
-    options = bench.options("Time a training step of the tiny SE net beside other people's.")
+    options = report.options("Time a training step of the tiny SE net beside other people's.")
     problem = QUICK if options.quick else PROBLEM
     contenders = [NUMPY_SE, *OTHERS, *LIMITS]
     if not options.quick:
         contenders += [c for ours in (NUMPY_SE, *LIMITS) for c in bench.with_avx512(ours)]
-        contenders += [COMPILE, *map(bench.tuned, [NUMPY_SE, *TORCH])]
+        contenders += [*COMPILED, *map(bench.tuned, [NUMPY_SE, *TORCH])]
     runs = []
     for threads in options.threads:
         results = bench.compare(contenders, [problem], threads, options.rounds, TOLERANCE)
-        results = [bench.faster(times, TORCH_EAGER, "PyTorch") for times in results]
-        print(f"\n{threads} threads: time / time of {OURS}. PyTorch in its faster layout.")
-        bench.print_ratios("batch", [str(problem[0])], results, OURS, LIMIT)
-        runs.append(bench.record([problem], results, threads))
-    bench.finish(runs, options.json)
+        results = [bench.faster(times) for times in results]
+        report.print_ratios(
+            "net", [f"tiny net, {problem[0]} images"], results, OURS, LIMIT, threads
+        )
+        runs.append(Run(threads, [problem], results))
+    report.finish(runs, options.json)
     if options.figure:
         title = f"A training step of the tiny SE net, batch {problem[0]}"
         note = "limit: sgemm with as many multiplications; tuned: the allocator keeps memory"

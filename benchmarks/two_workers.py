@@ -12,7 +12,6 @@ Python; the tiny net and SE-ResNet-20, loss and gradients, 64 images each.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 import bench
 import numpy as np
+import report
 import resnet_step
 import training_step
 
@@ -109,22 +109,19 @@ def measure(name: str, lines: Sequence[Connection], rounds: int) -> list[Any]:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="Find out what holds two workers back.")
-    parser.add_argument("--quick", action="store_true", help="3 rounds")
-    parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    options = parser.parse_args()
+    options = report.read(report.parser("Find out what holds two workers back.", rounds=15))
     os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1"))
     context = multiprocessing.get_context("spawn")  # it imports NumPy anew, with these settings
     pairs = [context.Pipe() for _ in range(2)]
     for _, theirs in pairs:
         context.Process(target=serve, args=(theirs,), daemon=True).start()
     lines = [ours for ours, _ in pairs]
-    rows = [measure(name, lines, 3 if options.quick else options.rounds) for name in WORKS]
+    rows = [measure(name, lines, options.rounds) for name in WORKS]
     for line in lines:
         line.send(None)
     lock = getattr(sys, "_is_gil_enabled", lambda: True)()
     print(f"Python {sys.version.split()[0]}, {'with' if lock else 'without'} its lock")
-    print(bench.table(["work", "two threads", "two processes"], rows))
+    print(report.table(["work", "two threads", "two processes"], rows))
 
 
 if __name__ == "__main__":
