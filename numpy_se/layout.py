@@ -30,7 +30,7 @@ class ChannelsFirst:
 
     def rows(self, a: Array) -> Array:
         """See (n, C, H, W) as rows. It is a copy where ``a`` lies in memory in another way."""
-        return a.reshape(len(a), self.c, self.h * self.w)
+        return np.ascontiguousarray(a.reshape(len(a), self.c, self.h * self.w))
 
     def spread(self, s: Array) -> Array:
         """Shape (n, C) such that it broadcasts against rows."""
@@ -65,7 +65,8 @@ class ChannelsLast:
 
     def rows(self, a: Array) -> Array:
         """As ``ChannelsFirst.rows``."""
-        return a.transpose(0, 2, 3, 1).reshape(len(a), self.h, self.w * self.c)
+        rows = a.transpose(0, 2, 3, 1).reshape(len(a), self.h, self.w * self.c)
+        return np.ascontiguousarray(rows)
 
     def spread(self, s: Array) -> Array:
         """As ``ChannelsFirst.spread``; the numbers are repeated along one row."""

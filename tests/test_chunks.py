@@ -103,3 +103,24 @@ def test_memory_is_the_results_and_little_more(
     grads = as_tuple(backward(dy))
     peak = tracemalloc.get_traced_memory()[1]
     assert peak < before + sum(grad.nbytes for grad in grads) + SCRATCH
+
+
+@mock.patch.object(conv, "CHUNK", SCRATCH // 4)
+@pytest.mark.parametrize(("channels", "filters"), [(2, 1), (1, 12), (12, 2)])
+def test_a_large_kernel_on_few_channels_is_copied_in_chunks(
+    channels: int, filters: int, request: pytest.FixtureRequest
+) -> None:
+    """The whole kernel is one product there, so each pixel is copied 49 times."""
+    rng = np.random.default_rng(0)
+    x = rng.random((32, channels, 64, 64), np.float32)
+    w = rng.random((filters, channels, 7, 7), np.float32)
+    keep_freed_memory()
+    tracemalloc.start()
+    request.addfinalizer(tracemalloc.stop)
+    y, backward = se.conv2d(x, w, padding=3)
+    assert tracemalloc.get_traced_memory()[1] < y.nbytes + SCRATCH
+    dy = np.ones_like(y)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    dx, dw = backward(dy)
+    assert tracemalloc.get_traced_memory()[1] < before + dx.nbytes + dw.nbytes + SCRATCH

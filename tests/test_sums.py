@@ -27,6 +27,7 @@ OPS = {
     "squeeze_excite": lambda x: se.squeeze_excite(x, x[0, :, 0, :3], x[0, :, 1, :3]),
     "global_std_pool": se.global_std_pool,
     "style_pool": se.style_pool,
+    "conv2d": lambda x: se.conv2d(x, x[:, :, :3, :3].copy(), x[0, 0, 0, :2]),
     "depthwise_conv2d": lambda x: se.depthwise_conv2d(x, x[0, :, :3, :3], padding=1),
     "fused.squeeze_excite": lambda x: fused.squeeze_excite(x, x[0, :, 0, :3], x[0, :, 1, :3]),
 }
@@ -36,7 +37,11 @@ def channels_last(a: Any) -> Any:
     return np.moveaxis(np.moveaxis(a, 1, 3).copy(), 3, 1) if a.ndim == 4 else a
 
 
-@pytest.mark.parametrize("layout", [np.asarray, channels_last])
+def backwards(a: Any) -> Any:
+    return a[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1] if a.ndim == 4 else a
+
+
+@pytest.mark.parametrize("layout", [np.asarray, channels_last, backwards])
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_sums_over_large_maps_are_exact_in_float32(op: Any, layout: Any) -> None:
     x = layout(np.random.default_rng(0).random(LARGE, np.float32))

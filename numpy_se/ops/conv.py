@@ -20,6 +20,7 @@ import numpy as np
 
 from numpy_se.contract import Array, check_count, op
 from numpy_se.parallel import add_up, by_size, in_order
+from numpy_se.sums import pixel_sum
 
 CHUNK = 2**23  # bytes of copies that a chunk may make: they stay in the cache
 SMALL = 2**19  # bytes of copies: to wake a thread for less takes longer than it saves
@@ -109,7 +110,8 @@ def conv2d(
         )
     oh, ow = (height - kh) // stride + 1, (width - kw) // stride + 1
     # A sample needs copies of it and of dy, or a dw of its own.
-    nbytes = n * kw * max((height + kh) * width * max(c, f), c * f) * x.itemsize
+    copies = (height + kh) * width * max(k * _copies(k, kh, kw) for k in (c, f))
+    nbytes = n * max(copies, kw * c * f) * x.itemsize
     parts = by_size(n, nbytes, CHUNK, SMALL)
     y = np.empty((n, oh, ow, f), x.dtype)
 
@@ -134,13 +136,11 @@ def conv2d(
             pixels = dy[part].transpose(0, 2, 3, 1).reshape(-1, oh * ow, f)
             columns = input_columns(part)
             dw = np.stack([(column.swapaxes(1, 2) @ pixels).sum(axis=0) for column in columns])
-            db = np.ones(pixels.size // f, dy.dtype) @ pixels.reshape(-1, f)  # faster than sum
-            return [dw, db]
+            return [dw] if b is None else [dw, pixel_sum(dy[part]).sum(axis=0)]
 
-        dw, db = add_up(in_order(backward_of, parts))
+        dw, *db = add_up(in_order(backward_of, parts))
         dw = dw.reshape(kh, kw, c, f).transpose(3, 2, 0, 1)  # (F, C, KH, KW)
-        gradients = None if dx is None else dx.transpose(0, 3, 1, 2), dw
-        return gradients if b is None else (*gradients, db)
+        return None if dx is None else dx.transpose(0, 3, 1, 2), dw, *db
 
     return y.transpose(0, 3, 1, 2), backward
 
@@ -183,13 +183,18 @@ def _columns(canvas: Array, kh: int, kw: int, stride: int = 1) -> list[Array]:
     n, h, w, c = canvas.shape
     oh, ow = (h - kh) // stride + 1, (w - kw) // stride + 1
     sn, sh, sw, sc = canvas.strides
-    if kw * c < FEW:
+    if _copies(c, kh, kw) > kw:
         shape = n, kh, kw, c, oh, ow
         taps = _overlapping(canvas, shape, (sn, sh, sw, sc, stride * sh, stride * sw))
         return [taps.reshape(n, -1, oh * ow).swapaxes(1, 2)]
     taps = _overlapping(canvas, (n, h, ow, kw * c), (sn, sh, stride * sw, sc))
     last = h - kh + 1
     return [taps[:, i : i + last : stride].reshape(n, oh * ow, kw * c) for i in range(kh)]
+
+
+def _copies(c: int, kh: int, kw: int) -> int:
+    """Give how often each pixel is copied: for each column of the kernel, or for each entry."""
+    return kw if kw * c >= FEW else kh * kw
 
 
 def _overlapping(canvas: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
