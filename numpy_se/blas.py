@@ -6,9 +6,9 @@ comes with NumPy, chooses it when NumPy is imported. Both need threadpoolctl.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
 # Kernels of OpenBLAS for processors of x86 that do not use AVX-512.
@@ -23,7 +23,8 @@ WITHOUT_AVX512 = {
 }
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Give BLAS one thread in this block of code. Without threadpoolctl it does nothing.
 
     Times are steadier, and results do not depend on the number of cores.
@@ -31,9 +32,10 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return limits
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def kernels() -> list[str]:

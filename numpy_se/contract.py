@@ -97,6 +97,8 @@ def run_op(subject: str, op: Callable[..., Any], *args: Any) -> tuple[Any, Calla
     result = op(*args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
         raise TypeError(f"{subject} gives {kind_of(result)}; it must give y, backward")
+    if not isinstance(result[0], np.ndarray | np.generic):
+        raise TypeError(f"{subject} gives {kind_of(result[0])} for y; it must give a NumPy array")
     return result
 
 
@@ -134,10 +136,10 @@ def check_number(title: str, name: str, value: object) -> None:
 
 
 def check_eps(title: str, eps: object) -> None:
-    """Refuse what cannot be added below a root: no number, or a negative one."""
+    """Refuse what cannot be added below a root: no number, a negative one, or infinity."""
     check_number(title, "eps", eps)
-    if not eps >= 0:  # type: ignore[operator]
-        raise ValueError(f"{title}: eps is {eps}; it wants 0 or more")
+    if not 0 <= eps < np.inf:  # type: ignore[operator]
+        raise ValueError(f"{title}: eps is {eps}; it wants 0 or more, and a finite number")
 
 
 def check_op(subject: str, op: object) -> None:
@@ -147,21 +149,14 @@ def check_op(subject: str, op: object) -> None:
 
 
 def _check_arrays(title: str, terms: dict[str, list[str]], arrays: dict[str, Any]) -> None:
-    dtype_of: tuple[np.dtype[Any], str] | None = None
+    for name, array in arrays.items():
+        _check_dtype(title, name, array, integer=terms[name][0] == "int")
+    _check_same_dtype(title, {k: a.dtype for k, a in arrays.items() if terms[k][0] != "int"})
     size_of: dict[str, tuple[int | tuple[int, ...], str]] = {}
     for name, array in arrays.items():
         integer, axes = terms[name][0] == "int", terms[name]
-        _check_dtype(title, name, array, integer)
         if integer:
             axes = axes[1:]
-        else:
-            dtype, source = dtype_of = dtype_of or (array.dtype, name)
-            if array.dtype != dtype:
-                wide, other = (name, source) if array.dtype == np.float64 else (source, name)
-                raise TypeError(
-                    f"{title}: {wide} is float64; it wants float32 as {other}: "
-                    f"{wide}.astype(np.float32)"
-                )
         if array.size == 0:
             raise ValueError(
                 f"{title}: {name} has shape {array.shape}; every axis wants at least 1 entry"
@@ -197,6 +192,19 @@ def _check_dtype(title: str, name: str, array: Any, integer: bool = False) -> No
         raise TypeError(f"{title}: {name} is {dtype}; it wants {wanted}")
     if not integer and dtype not in FLOATS:
         raise TypeError(f"{title}: {name} is {dtype}; it wants float32 or float64")
+
+
+def _check_same_dtype(title: str, dtypes: dict[str, np.dtype[Any]]) -> None:
+    """Refuse two dtypes in one call: the one of fewer arrays, or else float64."""
+    wide = [name for name, dtype in dtypes.items() if dtype == np.float64]
+    narrow = [name for name in dtypes if name not in wide]
+    if wide and narrow:
+        wrong, others = (narrow, wide) if len(narrow) < len(wide) else (wide, narrow)
+        got, wanted = dtypes[wrong[0]], dtypes[others[0]]
+        raise TypeError(
+            f"{title}: {wrong[0]} is {got}; it wants {wanted} as {others[0]}: "
+            f"{wrong[0]}.astype(np.{wanted})"
+        )
 
 
 def _one_hot(name: str, array: Array) -> str:

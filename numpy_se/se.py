@@ -84,6 +84,8 @@ def excitation(
     ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the biases were given.
     """
     z, back_squeeze = run_op("excitation: squeeze", squeeze, x)  # (N, C)
+    if z.shape != x.shape[:2]:
+        raise ValueError(f"excitation: squeeze gives shape {z.shape}; it must give (N, C)")
     s, back_excite = excite(z, w1, w2, b1, b2, activation=activation, gate=gate)  # (N, C)
 
     def backward(ds: Array) -> tuple[Array, ...]:

@@ -91,3 +91,25 @@ def test_training_prints_the_hint_once(
     folders = ["--data", str(tmp_path / "digits"), "--out", str(tmp_path / "run")]
     assert main(["--epochs", "1", "--batch-size", "20", *folders]) == 0
     assert capsys.readouterr().out.count(HINT) == 1
+
+
+def test_one_thread_is_for_the_block_alone() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        pools = threadpoolctl.threadpool_info()
+        return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+    before = threads()
+    made = blas.one_blas_thread()
+    assert threads() == before
+    with made:
+        assert set(threads()) <= {1}
+    assert threads() == before
+
+    @blas.one_blas_thread()
+    def inside() -> list[int]:
+        return threads()
+
+    assert set(inside()) | set(inside()) <= {1}
+    assert threads() == before

@@ -63,11 +63,12 @@ def test_backward_is_pure_and_nothing_is_aliased(
 @given(data=st.data(), dtype=dtypes, seed=seeds)
 def test_shapes_and_dtypes_are_kept(case: Case, data: Any, dtype: Any, seed: int) -> None:
     op, args = over_floats(case, data.draw(arguments(case, dtype)))
-    y, backward = op(*args)
+    y, backward = op(*(arg.view(np.memmap) for arg in args))  # arrays in files are legal
     assert y.dtype == dtype
     grads = as_tuple(backward(upstream(y, seed)))
     assert [grad.shape for grad in grads] == [arg.shape for arg in args]
     assert all(grad.dtype == dtype for grad in grads)
+    assert not any(isinstance(result, np.memmap) for result in (y, *grads))
 
 
 @every_case
@@ -167,6 +168,13 @@ def test_float64_images_are_told_how_to_become_float32() -> None:
         se.conv2d(x, w)
     with pytest.raises(TypeError, match="conv2d: w is float64; it wants float32 as x: w"):
         se.conv2d(x.astype(np.float32), w.astype(np.float64))
+
+
+def test_the_dtype_of_most_arrays_is_wanted() -> None:
+    x, w1, w2 = np.ones((2, 3, 4, 5)), np.ones((2, 3)), np.ones((3, 2), np.float32)
+    wanted = r"squeeze_excite: w2 is float32; it wants float64 as x: w2\.astype\(np\.float64\)"
+    with pytest.raises(TypeError, match=wanted):
+        se.squeeze_excite(x, w1, w2)
 
 
 def test_channels_that_lie_last_are_told_how_to_go_first() -> None:

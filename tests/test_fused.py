@@ -208,3 +208,47 @@ def test_what_fused_batch_norm_gives_lies_in_memory_as_x_does(layout: str) -> No
     x = LAYOUTS[layout](x)
     y, backward, *_ = fused.batch_norm(x, np.ones(4), np.ones(4))
     assert y.strides == backward(dy)[0].strides == x.strides
+
+
+def same(u: Any) -> Any:
+    return u, lambda dy: dy
+
+
+# Operations of a user that give what does not fit: where, what, and the pass that sees it.
+MISFITS: dict[str, tuple[str, Callable[[Any], Any], bool]] = {
+    "one gate a sample": ("gate", lambda u: (u[:, :1], lambda ds: ds), False),
+    "one gate a channel": ("gate", lambda u: (u[:1], lambda ds: ds), False),
+    "no axis of samples": ("gate", lambda u: (u[0], lambda ds: ds), False),
+    "axes of pixels": ("gate", lambda u: (u[:, :, None, None], lambda ds: ds), False),
+    "another dtype": ("gate", lambda u: (u.astype(np.float32), lambda ds: ds), False),
+    "whole numbers": ("gate", lambda u: (u.astype(int), lambda ds: ds), False),
+    "a list": ("gate", lambda u: (u.tolist(), lambda ds: ds), False),
+    "one unit": ("activation", lambda h: (h[:, :1], lambda da: da), False),
+    "a map": ("squeeze", same, False),
+    "one sample": ("squeeze", lambda x: (x.mean((2, 3))[:1], lambda dz: dz), False),
+    "sides swapped": (
+        "squeeze", lambda x: (x.mean((2, 3)), lambda dz: np.ones((2, 3, 5, 4))), True
+    ),
+    "a gradient of one sample": (
+        "squeeze", lambda x: (x.mean((2, 3)), lambda dz: np.ones((1, 3, 4, 5))), True
+    ),
+    "no gradient of maps": ("squeeze", lambda x: (x.mean((2, 3)), lambda dz: dz), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("title", MISFITS)
+def test_operations_that_do_not_fit_are_refused_as_in_the_reference(title: str) -> None:
+    place, wrong, later = MISFITS[title]
+    x, w1, w2 = np.ones((2, 3, 4, 5)), np.ones((2, 3)), np.ones((3, 2))
+    said = []
+    for block in (se.squeeze_excite, fused.squeeze_excite):
+        if later:
+            _, backward = block(x, w1, w2, **{place: wrong})
+            with pytest.raises((TypeError, ValueError)) as error:
+                backward(x)
+        else:
+            with pytest.raises((TypeError, ValueError)) as error:
+                block(x, w1, w2, **{place: wrong})
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert " it " in said[0], said[0]  # what it wants, or must give

@@ -214,6 +214,17 @@ def test_conv2d_is_the_sum_in_its_docstring(seed: int, stride: int, padding: int
     assert y.shape[2:] == ((5 + 2 * padding - 3) // stride + 1, (4 + 2 * padding - 2) // stride + 1)
 
 
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_stride_beyond_the_map_costs_nothing(side: int) -> None:
+    """Only pixels of the one window get a gradient; the work grows with the kernel."""
+    x, w = np.ones((2, 3, 5, 4)), np.random.default_rng(0).standard_normal((2, 3, side, side))
+    y, backward = se.conv2d(x, w, stride=10**6)
+    dx, _ = backward(np.ones_like(y))
+    wanted = np.zeros_like(x)
+    wanted[:, :, :side, :side] = w.sum(axis=0)
+    np.testing.assert_allclose(dx, wanted, atol=1e-15)
+
+
 def test_a_convolution_has_stride_1_and_no_padding_unless_told() -> None:
     x, w, dy = normal(0, (2, 3, 5, 4), (4, 3, 2, 2), (2, 4, 4, 3))
     y, backward = se.conv2d(x, w)

@@ -127,6 +127,21 @@ def test_gradients_of_the_parts_sum_to_those_of_the_batch(
 
 
 @pytest.mark.parametrize("net", [tiny_net(), RESNET], ids=["tiny", "resnet"])
+@pytest.mark.parametrize("count", [63, 65, 1])
+def test_a_batch_wants_a_label_for_each_image(net: Any, count: int) -> None:
+    """Also where the batch goes through the net in parts."""
+    params, rng = net.init(np.random.default_rng(0)), np.random.default_rng(0)
+    x = np.zeros((64, 1, 28, 28), np.float32)
+    wanted = rf"labels has shape \({count},\); it wants \(64,\), one for each image of x"
+    with mock.patch("numpy_se.train.loop.MICROBATCH", 16), pytest.raises(ValueError, match=wanted):
+        loss_and_grads(net, params, x, np.zeros(count, int), rng)
+    with pytest.raises(ValueError, match=r"labels has shape \(64, 1\)"):
+        loss_and_grads(net, params, x, np.zeros((64, 1), int), rng)
+    with pytest.raises(ValueError, match="x is .*; it wants images"):
+        loss_and_grads(net, params, x[:0], np.zeros(0, int), rng)
+
+
+@pytest.mark.parametrize("net", [tiny_net(), RESNET], ids=["tiny", "resnet"])
 def test_workers_change_a_run_by_rounding_only(digits: data.Images, net: Any) -> None:
     one, two = (
         train(net, digits, replace(OPTIONS, workers=count), progress=False) for count in (1, 2)

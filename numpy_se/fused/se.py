@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_se.contract import Array, op, run_op
+from numpy_se.contract import Array, op
 from numpy_se.layout import layout_of
 from numpy_se.ops import (
     global_avg_pool,
@@ -24,15 +24,15 @@ from numpy_se.ops import (
     silu,
     tanh,
 )
-from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory
+from numpy_se.parallel import add_up, by_size, in_order, keep_freed_memory
 from numpy_se.se import UnaryOp, excite
+from numpy_se.se import squeeze_excite as reference
 
 CHUNK = 2**23  # bytes of x in a chunk: it stays in the cache that the cores share
 SMALL = 2**22  # bytes of x: to wake a thread for less takes longer than it saves
 LONG = 1500  # entries of a row that is worth a loop of its own
 
-# A chunk may go its own way only where samples do not mix. Nothing is known of other operations:
-# they get the whole batch.
+# A chunk may go its own way only where samples do not mix. Nothing is known of other operations.
 SAMPLE_WISE = (global_avg_pool, global_max_pool, sigmoid, tanh, relu, silu, hard_sigmoid)
 
 
@@ -55,17 +55,19 @@ def squeeze_excite(
 
     ``y`` and ``dx`` have the layout of ``x`` in memory, channels first or channels last. Where
     ``x`` or ``dy`` lies in memory in another way, each chunk of it is copied. So no array as large
-    as the batch is made apart from ``y`` and ``dx``. This holds for the squeezes and gates of the
-    package; other operations get the whole batch at once.
-    Keeps ``x``, the weights, and arrays of size (N, C) and below.
+    as the batch is made apart from ``y`` and ``dx``. Keeps ``x``, the weights, and arrays of size
+    (N, C) and below.
+    This holds for the mean and the maximum as squeeze, and the activations and gates of the
+    package. With other operations, it is ``se.squeeze_excite``.
     """
     keep_freed_memory()
+    if not all(operation in SAMPLE_WISE for operation in (squeeze, activation, gate)):
+        return reference(x, w1, w2, b1, b2, squeeze=squeeze, activation=activation, gate=gate)
     layout = layout_of(x)
     y = layout.empty(len(x), x.dtype)
-    split = x.nbytes >= SMALL and all(o in SAMPLE_WISE for o in (squeeze, activation, gate))
     # A chunk brings the weights into the cache anew, so it is much larger than they are.
     size = max(CHUNK, 8 * (w1.nbytes + w2.nbytes))
-    parts = chunks(len(x), -(-x.nbytes // size)) if split else [slice(None)]
+    parts = by_size(len(x), x.nbytes, size, SMALL)
     pixels = x.shape[2] * x.shape[3]
 
     def forward(part: slice) -> tuple[Array, Callable[..., Any], Callable[..., Any] | None]:
@@ -73,7 +75,7 @@ def squeeze_excite(
         if squeeze is global_avg_pool:
             z, back_squeeze = layout.total(maps) / pixels, None  # (N, C)
         else:
-            z, back_squeeze = run_op("excitation: squeeze", squeeze, x[part])
+            z, back_squeeze = squeeze(x[part])
         s, back_excite = excite(z, w1, w2, b1, b2, activation=activation, gate=gate)  # (N, C)
         out = layout.rows(y[part])
         with _whole_rows(out):

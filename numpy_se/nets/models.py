@@ -82,6 +82,8 @@ def se_resnet(
     """
     check_count("se_resnet", "depth", depth, at_least=8)
     check_count("se_resnet", "width", width, at_least=1)
+    check_count("se_resnet", "channels", channels, at_least=1)
+    check_count("se_resnet", "classes", classes, at_least=1)
     if depth % 6 != 2:
         raise ValueError(f"se_resnet: depth is {depth}; it wants 8, 14, 20, ... (6n + 2)")
     if place not in ("standard", "pre", "post", "identity"):

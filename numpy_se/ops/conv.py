@@ -12,7 +12,6 @@ cache. The chunks can be shared among threads, see ``parallel.workers``.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
@@ -147,14 +146,16 @@ def conv2d(
 
 def _input_gradient(dy: Array, w: Array, stride: int, padding: int, dx: Array) -> None:
     """Compute ``dx`` (N, H, W, C), one phase after the other."""
-    for a, b in itertools.product(range(stride), repeat=2):
+    kernel = w.shape[2:]
+    if stride > min(kernel):
+        dx[...] = 0  # no window covers some of the pixels
+    for a, b in np.ndindex(*(min(stride, side) for side in kernel)):
         top, left = (a - padding) % stride, (b - padding) % stride
         phase = dx[:, top::stride, left::stride]
         m, l = (top + padding) // stride, (left + padding) // stride  # noqa: E741
         entries = w[:, :, a::stride, b::stride]  # (F, C, KU, KV)
         (rows, columns), (ku, kv) = phase.shape[1:3], entries.shape[2:]
-        if 0 in (rows, columns, ku, kv):
-            phase[...] = 0  # no window covers these pixels
+        if 0 in (rows, columns):
             continue
         canvas = on_canvas(dy, (rows + ku - 1, columns + kv - 1), (ku - 1 - m, kv - 1 - l))
         turned = entries[:, :, ::-1, ::-1].swapaxes(0, 1)  # (C, F, KU, KV)

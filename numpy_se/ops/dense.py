@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from numpy_se.contract import Array, op
 
 
@@ -46,9 +48,9 @@ def flatten(x: Array) -> tuple[Array, Callable[[Array], Array]]:
     x (N, C, H, W) gives y (N, C*H*W). Keeps only the shape of ``x``.
     """
     shape = x.shape
-    y = x.copy(order="C").reshape(len(x), -1)  # (N, C*H*W)
+    y = np.array(x, order="C").reshape(len(x), -1)  # (N, C*H*W), a copy
 
     def backward(dy: Array) -> Array:
-        return dy.copy(order="C").reshape(shape)  # (N, C, H, W)
+        return np.array(dy, order="C").reshape(shape)  # (N, C, H, W)
 
     return y, backward

@@ -108,7 +108,7 @@ def max_pool2d(
         for i in range(size)
         for j in range(size)
     ]
-    y = np.empty_like(x[places[0]])  # (N, C, OH, OW), in the layout of x
+    y = np.empty_like(x[places[0]], subok=False)  # (N, C, OH, OW), in the layout of x
     winner = np.zeros_like(y, dtype=np.min_scalar_type(size * size))
     parts = by_size(len(x), y.nbytes, CHUNK)
 

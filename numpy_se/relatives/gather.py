@@ -77,7 +77,7 @@ def convolved_gates(x: Array, w: Array) -> tuple[Array, Any]:
     spread, back_spread = resize_nearest(s, height=x.shape[2], width=x.shape[3])
 
     def backward(ds: Array) -> tuple[Array, Array]:
-        dz, dw = back_gate(back_spread(ds)), np.empty_like(w)
+        dz, dw = back_gate(back_spread(ds)), np.empty(w.shape, w.dtype)
         for k, (back_relu, back_conv) in reversed(list(enumerate(backs))):
             da, dw[k] = back_conv(dz)
             dz = back_relu(da) if back_relu else da

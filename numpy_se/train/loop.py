@@ -92,8 +92,14 @@ def loss_and_grads(
     order of the parts. A net that wants whole batches gets them in one part, and the workers share
     the work inside its operations.
 
-    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net.
+    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net. Raises ValueError unless there
+    is a label for each image, and what the net raises.
     """
+    if not isinstance(x, np.ndarray) or not x.size:
+        raise ValueError(f"loss_and_grads: x is {in_short(x)}; it wants images (N, C, H, W)")
+    if np.shape(labels) != (len(x),):
+        got = f"loss_and_grads: labels has shape {np.shape(labels)}"
+        raise ValueError(f"{got}; it wants ({len(x)},), one for each image of x")
     seen: Params = {}
 
     def share(part: slice) -> list[Array]:
