@@ -41,8 +41,12 @@ EAGER, COMPILED, LAST = "PyTorch", "torch.compile", ", channels last"
 # makes it take those that are meant for Intel's.
 AVX512 = {"OPENBLAS_CORETYPE": "SkylakeX"}
 AVX512_SUFFIX = ", AVX-512"
+READY = "ready"
 REST = 0.003  # seconds until the threads of the contender before have gone to sleep
 LEAST = 0.01  # seconds that a contender is timed for when it is woken
+
+
+Prepared = tuple[Callable[[], Any], Callable[[Any], float]]  # run, and check
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,18 @@ class Contender:
     """
 
     title: str
-    prepare: Callable[[Any, int], tuple[Callable[[], Any], Callable[[Any], float]]]
+    prepare: Callable[[Any, int], Prepared]
     package: str = "numpy"
     blas_threads: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def sgemm(multiplications: int, threads: int) -> tuple[Callable[[], Any], Callable[[Any], float]]:
+def channels_last(a: Any) -> Any:
+    """Lay (N, C, H, W) in memory with the channels last."""
+    return np.moveaxis(np.moveaxis(a, 1, 3).copy(), 3, 1)
+
+
+def sgemm(multiplications: int, threads: int) -> Prepared:
     """Prepare one product with so many multiplications, a share of its rows for each thread.
 
     It is large enough for sgemm to run at its peak: a limit for what consists of products.
@@ -76,8 +85,8 @@ def sgemm(multiplications: int, threads: int) -> tuple[Callable[[], Any], Callab
             return in_order(lambda share: share @ square, shares)
 
     def error(products: Any) -> float:
-        want = shares[0].astype(np.float64) @ square
-        return float(np.abs(products[0] - want).max() / np.abs(want).max())
+        want = shares.astype(np.float64) @ square
+        return float(np.abs(products - want).max() / np.abs(want).max())
 
     return run, error
 
@@ -141,9 +150,13 @@ def compare(
     threads: int,
     rounds: int,
     tolerance: float,
+    small: Any,
 ) -> list[dict[str, Times]]:
     """Time every contender on every problem, and give for each problem the times by title.
 
+    A contender is first checked in a process of its own, where its memory is measured, too, after
+    a ``small`` problem, so that what a library takes once is not counted. It is timed in another
+    process: arrays in float64 that were freed would change what glibc does with memory.
     A contender that is not installed, fails, or gives a result that is off by more than
     ``tolerance`` is left out with a note.
     """
@@ -152,22 +165,26 @@ def compare(
         if contender not in here:
             print(f"{contender.title} is left out: {contender.package} is not installed")
     results = []
-    with contextlib.ExitStack() as stack:
-        lines = {c.title: stack.enter_context(_process(c, threads)) for c in here}
-        for problem in problems:
-            times = {}
-            for title, line in list(lines.items()):
-                line.send(problem)
-                answer = line.recv()
-                if isinstance(answer, str) or answer[0] > tolerance:
-                    print(f"{title} is left out at {threads} threads, {problem}: {answer}")
-                    del lines[title]
-                else:
-                    times[title] = Times([], *answer)
-            turns = {title: partial(_woken, lines[title]) for title in times}
+    for problem in problems:
+        times: dict[str, Times] = {}
+        turns = {}
+        with contextlib.ExitStack() as stack:
+            for contender in list(here):
+                with _process(_check, contender, (small, problem), threads) as line:
+                    answer = _answer(line)
+                if isinstance(answer, str) or not answer[0] <= tolerance:
+                    said = answer if isinstance(answer, str) else f"it is off by {answer[0]:.1e}"
+                    print(f"{contender.title} is left out at {threads} threads, {problem}: {said}")
+                    here.remove(contender)
+                    continue
+                line = stack.enter_context(_process(_time, contender, problem, threads))
+                if (said := _answer(line)) != READY:
+                    raise SystemExit(f"{contender.title}, {problem}: {said}")
+                times[contender.title] = Times([], *answer)
+                turns[contender.title] = partial(_woken, contender.title, line)
             for title, seconds in in_turn(turns, rounds).items():
                 times[title].seconds = seconds
-            results.append(times)
+        results.append(times)
     return results
 
 
@@ -181,33 +198,52 @@ def in_turn(works: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, 
     return seconds
 
 
-def _woken(line: Connection) -> float:
+def _woken(title: str, line: Connection) -> float:
     line.send("run")
-    seconds: float = line.recv()
-    return seconds
+    seconds = _answer(line)
+    if isinstance(seconds, str):
+        raise SystemExit(f"{title}, while it was timed: {seconds}")
+    return float(seconds)
+
+
+def _answer(line: Connection) -> Any:
+    """Wait for what the process at the other end says; say so where it has ended."""
+    try:
+        return line.recv()
+    except EOFError:
+        return "its process has ended"
 
 
 @contextlib.contextmanager
-def _process(contender: Contender, threads: int) -> Iterator[Connection]:
+def _process(
+    target: Callable[..., None], contender: Contender, problem: Any, threads: int
+) -> Iterator[Connection]:
     blas = str(contender.blas_threads or threads)
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(contender, threads, theirs), daemon=True)
+    process = context.Process(target=target, args=(contender, problem, threads, theirs))
+    process.daemon = True
     with _environment(dict.fromkeys(names, blas) | contender.environment), _cores(threads):
         process.start()  # it inherits the variables, which are read at the import, and the cores
-    yield ours
-    ours.close()
-    process.join()
+    theirs.close()  # else an end of the process would not be seen
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join(5)
+        process.kill()
 
 
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(variables)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
@@ -218,31 +254,41 @@ def _cores(count: int) -> Iterator[None]:
         return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[-count:])
-    yield
-    os.sched_setaffinity(0, before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-def _serve(contender: Contender, threads: int, line: Connection) -> None:
-    """Get a problem, answer with the error and the memory; then get "run", answer with seconds."""
-    run: Callable[[], Any] = list
-    while True:
-        try:
-            problem = line.recv()
-        except EOFError:
-            return
-        if problem == "run":
+def _check(contender: Contender, problems: tuple[Any, Any], threads: int, line: Connection) -> None:
+    """Solve a small problem and the real one; answer with the error and the memory of that."""
+    small, problem = problems
+    try:
+        contender.prepare(small, threads)[0]()
+        run, check = contender.prepare(problem, threads)
+        before = _reset_peak()
+        result = run()
+        peak = _peak() - before if before else None
+        line.send((check(result), peak))
+    except Exception as error:  # whatever a framework raises where it does not work
+        line.send(_said(error))
+
+
+def _time(contender: Contender, problem: Any, threads: int, line: Connection) -> None:
+    """Prepare a problem and say so; then solve it whenever "run" comes, and answer with seconds."""
+    try:
+        run, _ = contender.prepare(problem, threads)
+        line.send(READY)
+        while line.recv() == "run":
             line.send(timed(run))
-            continue
-        try:
-            run, check = contender.prepare(problem, threads)
-            run()  # what is taken once, such as a compiler's memory, is not counted
-            before = _reset_peak()
-            result = run()
-            peak = _peak() - before if before else None
-            line.send((check(result), peak))
-            del result, check
-        except Exception as error:  # whatever a framework raises where it does not work
-            line.send(f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+    except EOFError:  # nobody waits any more
+        pass
+    except Exception as error:  # as above
+        line.send(_said(error))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).splitlines()[:1])}"
 
 
 def timed(run: Callable[[], Any]) -> float:

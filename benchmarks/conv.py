@@ -22,12 +22,11 @@ import chart
 import numpy as np
 import report
 import textbook
-from bench import Contender, Run
+from bench import Contender, Prepared, Run
 
 import numpy_se as se
 from numpy_se.parallel import workers
 
-Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
 Layer = tuple[int, int, int, int, int, int]  # N, C, H = W, F, size of the kernel, stride
 
 LAYERS: list[Layer] = [
@@ -52,10 +51,6 @@ def arrays(layer: Layer) -> list[Any]:
     return [rng.standard_normal(shape, np.float32) for shape in shapes]
 
 
-def channels_last(a: Any) -> Any:
-    return a.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
-
-
 def plain(layer: Layer, x: Any, w: Any, b: Any, dy: Any) -> list[Any]:
     y, backward = textbook.conv(x, w, b, stride=layer[5], padding=layer[4] // 2)
     return [y, *backward(dy)]
@@ -63,9 +58,9 @@ def plain(layer: Layer, x: Any, w: Any, b: Any, dy: Any) -> list[Any]:
 
 def check(layer: Layer) -> Callable[[Any], float]:
     """Give the function that compares y, dx, dw and db with float64."""
-    wanted = plain(layer, *(a.astype(np.float64) for a in arrays(layer)))
 
     def error(results: Sequence[Any]) -> float:
+        wanted = plain(layer, *(a.astype(np.float64) for a in arrays(layer)))
         return max(
             float(np.abs(np.asarray(result) - want).max() / np.abs(want).max())
             for result, want in zip(results, wanted, strict=True)
@@ -76,7 +71,7 @@ def check(layer: Layer) -> Callable[[Any], float]:
 
 def prepare_numpy_se(layer: Layer, threads: int) -> Prepared:
     x, w, b, dy = arrays(layer)
-    x, dy = channels_last(x), channels_last(dy)
+    x, dy = bench.channels_last(x), bench.channels_last(dy)
 
     def run() -> list[Any]:
         with workers(threads):
@@ -179,7 +174,7 @@ def main() -> None:
         contenders += [*COMPILED, *map(bench.tuned, [NUMPY_SE, *TORCH])]
     runs = []
     for threads in options.threads:
-        results = bench.compare(contenders, layers, threads, options.rounds, TOLERANCE)
+        results = bench.compare(contenders, layers, threads, options.rounds, TOLERANCE, QUICK[0])
         results = [bench.faster(times) for times in results]
         labels = [f"{n}, {c}, {side} -> {f}, {k}x{k} / {s}" for n, c, side, f, k, s in layers]
         report.print_ratios("N, C, H -> F, kernel / stride", labels, results, OURS, LIMIT, threads)

@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import report
 from loky import get_reusable_executor
 
-from numpy_se.data import Images, load_images
+from numpy_se.data import DataError, Images, load_images
 from numpy_se.gates import collect_gates, gate_deviation
 from numpy_se.nets import SqueezeExcite, tiny_net
 from numpy_se.train import Options, train
@@ -50,10 +51,13 @@ def one_run(images: Images, title: str, seed: int, epochs: int) -> tuple[float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Dead SE blocks of the tiny net.")
     parser.add_argument("folder", nargs="?", help="the four files of MNIST")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=report.positive, default=20)
     parser.add_argument("--quick", action="store_true", help="only see that it runs")
     given = parser.parse_args()
-    images, seeds, epochs = load_images("mnist", given.folder), given.seeds, 3
+    try:
+        images, seeds, epochs = load_images("mnist", given.folder), given.seeds, 3
+    except DataError as error:
+        parser.error(str(error))
     images = images.subset(100, 100) if given.quick else images.subset(10_000, 2_000)
     if given.quick:
         seeds, epochs = 2, 1

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report
 
 import numpy_se as se
 
@@ -289,13 +290,14 @@ def print_missed(result: Result, bank: list[Mutant], seeds: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Compare the tools, print the table and what each tool misses."""
     parser = argparse.ArgumentParser(description="Run the bank of wrong backwards through tools.")
-    parser.add_argument("--seeds", type=int, default=10, help="inputs for each mutant (10)")
+    parser.add_argument(
+        "--seeds", type=report.positive, default=10, help="inputs for each mutant (10)"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed, every tenth mutant")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
     options = parser.parse_args(argv)
     seeds = 1 if options.quick else options.seeds
-    if seeds < 1:
-        parser.error(f"--seeds is {seeds}; it wants at least 1")
+    report.check_file(parser, "json", options.json)
 
     bank = whole_bank()[:: 10 if options.quick else 1]
     wrong = sum(not mutant.legal for mutant in bank)
@@ -311,13 +313,13 @@ def main(argv: list[str] | None = None) -> None:
     for result in results:
         print_missed(result, bank, seeds)
     if options.json:
-        report = {
+        numbers = {
             "mutants": wrong,
             "legal": len(bank) - wrong,
             "seeds": seeds,
             "tools": [asdict(result) for result in results],
         }
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

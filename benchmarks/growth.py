@@ -39,7 +39,7 @@ def measure(
     runs = {}
     unit, work = speed
     for name, axis in axes.items():
-        results = bench.compare(contenders, axis.problems, 1, rounds, tolerance)
+        results = bench.compare(contenders, axis.problems, 1, rounds, tolerance, axis.problems[0])
         results = [bench.faster(times) for times in results]
         others = [title for title in results[0] if title != ours]
         rows = []

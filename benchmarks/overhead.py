@@ -44,7 +44,14 @@ def main() -> None:
     pairs = [each for c in contenders for each in (c, without_se(c))]
     runs = []
     for threads in options.threads:
-        (times,) = bench.compare(pairs, [problem], threads, options.rounds, training_step.TOLERANCE)
+        (times,) = bench.compare(
+            pairs,
+            [problem],
+            threads,
+            options.rounds,
+            training_step.TOLERANCE,
+            training_step.QUICK,
+        )
         both = bench.faster({t: times[t] for t in times if t + WITHOUT in times})
         plain = bench.faster({t: times[t + WITHOUT] for t in times if t + WITHOUT in times})
         rows = [

@@ -21,7 +21,7 @@ import bench
 import numpy as np
 import report
 import textbook_relatives as plain
-from bench import Contender, Run
+from bench import Contender, Prepared, Run
 
 import numpy_se as se
 from numpy_se import fused
@@ -32,7 +32,6 @@ from numpy_se.parallel import workers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
 Problem = tuple[str, tuple[int, int, int, int]]  # a block, and N, C, H, W
 
 SHAPES = [(32, 64, 56, 56), (32, 256, 14, 14)]
@@ -155,7 +154,9 @@ def main() -> None:
     for shape in QUICK if options.quick else SHAPES:
         problems: list[Problem] = [(name, shape) for name in BLOCKS]
         for threads in options.threads:
-            results = bench.compare(CONTENDERS, problems, threads, options.rounds, TOLERANCE)
+            results = bench.compare(
+                CONTENDERS, problems, threads, options.rounds, TOLERANCE, ("SE", QUICK[0])
+            )
             results = [bench.faster(times) for times in results]
             where = f"N, C, H, W = {', '.join(map(str, shape))}, {report.title_of(threads)}"
             print(f"\n{where}: time / time of {OURS}. PyTorch in its faster layout.\n")

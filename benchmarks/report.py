@@ -19,6 +19,7 @@ from numpy_se.blas import kernel_hint, kernels
 from numpy_se.files import write_text
 
 QUICK_ROUNDS = 3
+FIGURES = ".png", ".pdf", ".svg"
 IDLE = 0.5  # the load of a machine that has nothing else to do
 
 
@@ -52,12 +53,13 @@ def read(made: argparse.ArgumentParser) -> argparse.Namespace:
     chosen = made.parse_args()
     threads = getattr(chosen, "threads", None)
     if chosen.quick and (chosen.rounds or threads):
-        made.error("--quick has rounds and threads of its own")
+        made.error("--quick has a number of rounds, and of threads, of its own")
     for name in ("json", "figure"):
-        file = getattr(chosen, name, None)
-        if file and not file.absolute().parent.is_dir():
-            made.error(f"--{name}: there is no folder {file.absolute().parent}")
-    if getattr(chosen, "figure", None) and not importlib.util.find_spec("matplotlib"):
+        check_file(made, name, getattr(chosen, name, None))
+    figure = getattr(chosen, "figure", None)
+    if figure and figure.suffix not in FIGURES:
+        made.error(f"--figure: {figure} wants a name that ends in {', '.join(FIGURES)}")
+    if figure and not importlib.util.find_spec("matplotlib"):
         made.error("--figure needs matplotlib, of the extra tutorials")
     chosen.rounds = QUICK_ROUNDS if chosen.quick else chosen.rounds or chosen.usual_rounds
     chosen.threads = [1] if chosen.quick else threads or [1, 2]
@@ -67,6 +69,12 @@ def read(made: argparse.ArgumentParser) -> argparse.Namespace:
         load = os.getloadavg()[0]
         print(f"the load of the machine is {load:.1f}: other work makes the ratios unsure")
     return chosen
+
+
+def check_file(made: argparse.ArgumentParser, name: str, file: Path | None) -> None:
+    """Refuse a file that could not be written after the measurement."""
+    if file and (file.is_dir() or not file.absolute().parent.is_dir()):
+        made.error(f"--{name}: {file} is no file in a folder that is there")
 
 
 def positive(text: str) -> int:
@@ -122,7 +130,8 @@ def print_gains(problem: str, labels: Sequence[str], runs: Sequence[Run], ours: 
     if len(runs) < 2:
         return
     first, *more = runs
-    print(f"\n{ours}: how many times as fast as with {title_of(first.threads)}\n")
+    text = "how many times as fast, by medians that were measured one after the other"
+    print(f"\n{ours}, beside {title_of(first.threads)}: {text}\n")
     rows = [
         [label, *(first.results[k][ours].median / run.results[k][ours].median for run in more)]
         for k, label in enumerate(labels)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report
 
-from numpy_se.data import Images, load_images
+from numpy_se.data import DataError, Images, load_images
 from numpy_se.nets import se_resnet
 from numpy_se.optim import one_cycle
 from numpy_se.train import Options, accuracy, train
@@ -79,11 +80,15 @@ def theirs(images: Images, depth: int, options: Options) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The accuracy of an SE-ResNet beside PyTorch's.")
     parser.add_argument("folder", type=Path, help="the four files of Fashion-MNIST")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--seeds", type=report.positive, default=3)
+    parser.add_argument("--depth", type=report.positive, default=20)
     parser.add_argument("--quick", action="store_true", help="only see that it runs")
     given = parser.parse_args()
-    images, epochs, seeds = load_images("fashion", given.folder), 6, given.seeds
+    try:
+        se_resnet(given.depth)
+        images, epochs, seeds = load_images("fashion", given.folder), 6, given.seeds
+    except (DataError, ValueError) as error:
+        parser.error(str(error))
     images = images.subset(100, 100) if given.quick else images.subset(10_000, 10_000)
     if given.quick:
         epochs, seeds = 1, 1

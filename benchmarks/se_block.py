@@ -30,14 +30,13 @@ import chart
 import growth
 import numpy as np
 import report
-from bench import Contender, Run
+from bench import Contender, Prepared, Run
 from growth import Axis
 
 import numpy_se as se
 from numpy_se import fused
 from numpy_se.parallel import in_order, workers
 
-Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
 Shape = tuple[int, int, int, int, int]  # N, C, H, W, and the reduction ratio r
 
 SHAPES: list[Shape] = [
@@ -130,7 +129,7 @@ def prepare_fused(shape: Shape, threads: int) -> Prepared:
 def prepare_fused_channels_last(shape: Shape, threads: int) -> Prepared:
     args = arrays(shape)
     x, w1, w2, dy = args
-    last = [np.moveaxis(np.moveaxis(a, 1, 3).copy(), 3, 1) for a in (x, dy)]
+    last = [bench.channels_last(a) for a in (x, dy)]
 
     def run() -> tuple[Any, ...]:
         with workers(threads):
@@ -228,7 +227,7 @@ def main() -> None:
         contenders += [*compiled, *map(bench.tuned, [OURS[0], *EAGER, *compiled, JAX])]
     runs = []
     for threads in options.threads:
-        results = bench.compare(contenders, shapes, threads, options.rounds, TOLERANCE)
+        results = bench.compare(contenders, shapes, threads, options.rounds, TOLERANCE, QUICK[0])
         results = [bench.faster(times) for times in results]
         labels = [", ".join(map(str, shape[:4])) for shape in shapes]
         report.print_ratios("N, C, H, W", labels, results, FUSED, LIMIT, threads)

@@ -24,7 +24,7 @@ import resnet_step
 import se_block
 import textbook
 import training_step
-from bench import Contender, Run, Times
+from bench import Contender, Prepared, Run, Times
 
 from numpy_se import fused, layout, nets, ops, se, train
 from numpy_se.contract import op
@@ -74,7 +74,21 @@ BLOCK = {
 
 @op("N C H W -> N C OH OW")
 def pool_by_argmax(x: Any, *, size: int) -> Any:
-    return textbook.max_pool(x)
+    """Pool by the place of the maximum in each window, in the layout that the net has."""
+    (n, c, h, w), oh, ow = x.shape, x.shape[2] // 2, x.shape[3] // 2
+    inside = x.transpose(0, 2, 3, 1)[:, : 2 * oh, : 2 * ow].reshape(n, oh, 2, ow, 2, c)
+    windows = inside.transpose(0, 1, 3, 2, 4, 5).reshape(n, oh, ow, 4, c)
+    winner = windows.argmax(axis=3, keepdims=True)
+
+    def backward(dy: Any) -> Any:
+        dwindows = np.zeros_like(windows)
+        np.put_along_axis(dwindows, winner, dy.transpose(0, 2, 3, 1)[:, :, :, None], axis=3)
+        dx = np.zeros((n, h, w, c), dy.dtype)
+        dinside = dwindows.reshape(n, oh, ow, 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+        dx[:, : 2 * oh, : 2 * ow] = dinside.reshape(n, 2 * oh, 2 * ow, c)
+        return dx.transpose(0, 3, 1, 2)
+
+    return np.take_along_axis(windows, winner, axis=3)[:, :, :, 0].transpose(0, 3, 1, 2), backward
 
 
 @op("N C H W -> N C OH OW")
@@ -107,8 +121,8 @@ def im2col_conv(x: Any, w: Any, b: Any, *, stride: int, padding: int, input_grad
 
 @op("... -> ...")
 def relu_by_where(x: Any) -> Any:
-    y, _ = ops.relu(x)
-    return y, lambda dy: np.where(x > 0, dy, dy.dtype.type(0))
+    y, mask = np.maximum(x, np.zeros_like(x[:1])), x > 0
+    return y, lambda dy: np.where(mask, dy, dy.dtype.type(0))
 
 
 @op("... -> ...")
@@ -122,7 +136,15 @@ def images_get_a_gradient() -> None:
     training_step.tiny_net = lambda ratio, input_grad=True: with_all(ratio)  # type: ignore[assignment]
 
 
-LEAST_TERMS = 10**6  # more than any kernel row has
+def whole_kernel(canvas: Any, kh: int, kw: int, stride: int = 1) -> Any:
+    """Copy the inputs of every output for the whole kernel: one array (N, OH*OW, KH*KW*C)."""
+    n, h, w, c = canvas.shape
+    oh, ow = (h - kh) // stride + 1, (w - kw) // stride + 1
+    sn, sh, sw, sc = canvas.strides
+    shape, strides = (n, oh, ow, kh, kw * c), (sn, stride * sh, stride * sw, sh, sc)
+    return [ops.conv._overlapping(canvas, shape, strides).reshape(n, oh * ow, kh * kw * c)]
+
+
 STEP = {
     "pooling by whole copies, not argmax over windows": undo(
         nets.models, "max_pool2d", pool_by_argmax
@@ -131,7 +153,9 @@ STEP = {
         nets.models, "max_pool2d", pool_by_masks
     ),
     "convolution: channels last, kernel rows, not im2col": undo(nets.layers, "conv2d", im2col_conv),
-    "a product for each kernel row, not for the whole kernel": undo(ops.conv, "FEW", LEAST_TERMS),
+    "a product for each kernel row, not for the whole kernel": undo(
+        ops.conv, "_columns", whole_kernel
+    ),
     "the whole kernel at once where there is one channel": undo(ops.conv, "FEW", 0),
     "ReLU backward by a product, not where": undo(nets.models, "relu", relu_by_where),
     "ReLU by the maximum with an array, not with 0": undo(nets.models, "relu", relu_by_number),
@@ -146,15 +170,18 @@ STEP = {
 
 @op("N C H W, C, C -> N C H W")
 def reference_batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float) -> Any:
+    """Normalise as ``ops.batch_norm``, which keeps its statistics to itself: others stand in."""
     y, backward = ops.batch_norm(x, gamma, beta, eps=eps)
-    return y, backward, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+    return y, backward, gamma, beta
 
 
 DEEP = {
     "batch norm in few passes, not the reference": undo(fused, "batch_norm", reference_batch_norm),
     "the fused SE block, not the reference": undo(fused, "squeeze_excite", se.squeeze_excite),
     "ReLU backward by a product, not where": undo(nets.models, "relu", relu_by_where),
-    "a product for each kernel row, not for the whole kernel": undo(ops.conv, "FEW", LEAST_TERMS),
+    "a product for each kernel row, not for the whole kernel": undo(
+        ops.conv, "_columns", whole_kernel
+    ),
 }
 
 
@@ -162,7 +189,7 @@ DEEP = {
 class Work:
     """A work, its techniques, and the problems on which they are measured."""
 
-    prepare: Callable[[Any, int], training_step.Prepared]
+    prepare: Callable[[Any, int], Prepared]
     techniques: dict[str, Callable[[], None]]
     problems: Sequence[Any]
     quick: Sequence[Any]
@@ -190,9 +217,7 @@ WORKS = {
 }
 
 
-def prepare_without(
-    work: str, technique: str, problem: Any, threads: int
-) -> training_step.Prepared:
+def prepare_without(work: str, technique: str, problem: Any, threads: int) -> Prepared:
     """Undo a technique in this process, and prepare the work."""
     WORKS[work].techniques[technique]()
     return WORKS[work].prepare(problem, threads)
@@ -230,7 +255,7 @@ def main() -> None:
         problems = work.quick if options.quick else work.problems
         for threads in options.threads:
             results = bench.compare(
-                contenders(title), problems, threads, options.rounds, work.tolerance
+                contenders(title), problems, threads, options.rounds, work.tolerance, work.quick[0]
             )
             here = f"{title}, {report.title_of(threads)}"
             found[here] = gains(work, results)

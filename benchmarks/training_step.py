@@ -24,14 +24,13 @@ import chart
 import numpy as np
 import report
 import textbook
-from bench import Contender, Run
+from bench import Contender, Prepared, Run
 
 from numpy_se.nets import Layer, tiny_net
 from numpy_se.optim import SGD
 from numpy_se.parallel import workers
 from numpy_se.train.loop import loss_and_grads
 
-Prepared = tuple[Callable[[], Any], Callable[[Any], float]]
 Problem = tuple[int, "float | None"]  # the batch size, and the ratio of the SE blocks or None
 
 PROBLEM: Problem = (128, 4)
@@ -56,11 +55,11 @@ def arrays(problem: Problem) -> tuple[dict[str, Any], Any, Any]:
 
 def check(problem: Problem) -> Callable[[Any], float]:
     """Give the function that compares a loss and gradients with float64."""
-    params, x, labels = arrays(problem)
-    wide = {name: param.astype(np.float64) for name, param in params.items()}
-    loss, wanted = textbook.step(wide, x.astype(np.float64), labels)
 
     def error(result: Any) -> float:
+        params, x, labels = arrays(problem)
+        wide = {name: param.astype(np.float64) for name, param in params.items()}
+        loss, wanted = textbook.step(wide, x.astype(np.float64), labels)
         errors = [abs(float(result[0]) - loss) / loss]
         for name, want in wanted.items():
             errors.append(np.abs(np.asarray(result[1][name]) - want).max() / np.abs(want).max())
@@ -226,7 +225,7 @@ def main() -> None:
         contenders += [*COMPILED, *map(bench.tuned, [NUMPY_SE, *TORCH])]
     runs = []
     for threads in options.threads:
-        results = bench.compare(contenders, [problem], threads, options.rounds, TOLERANCE)
+        results = bench.compare(contenders, [problem], threads, options.rounds, TOLERANCE, QUICK)
         results = [bench.faster(times) for times in results]
         report.print_ratios(
             "net", [f"tiny net, {problem[0]} images"], results, OURS, LIMIT, threads

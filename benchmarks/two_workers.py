@@ -4,8 +4,8 @@
 
 A work is done twice by one process, then once each by two threads of it, then once each by two
 processes that know nothing of each other. The table shows how many times as fast the last two are,
-medians of rounds whose order is drawn anew. Two processes share the memory and the clock of the
-processor and nothing else; so what threads lose beside them is Python's lock, or the allocator.
+medians of rounds whose order is drawn anew. Two processes share memory, the last cache and the
+clock of the processor, and no lock; so what threads lose beside them is Python's lock, or the allocator.
 Works: matrix products that stay in the cache; copies within the cache, and within memory; a loop of
 Python; the tiny net and SE-ResNet-20, loss and gradients, 64 images each.
 """
@@ -99,7 +99,9 @@ def measure(name: str, lines: Sequence[Connection], rounds: int) -> list[Any]:
     first = lines[:1]
     seconds(lines, name)
     seconds(lines, (2, 1))  # warms the caches up
-    count = max(1, round(LEAST / seconds(first, (1, 1))))
+    count = 1
+    while seconds(first, (1, count)) < LEAST:
+        count *= 2
     ways = {"one": (first, (1, 2 * count)), "threads": (first, (2, count))}
     ways["processes"] = lines, (1, count)
     found = bench.in_turn({way: partial(seconds, *order) for way, order in ways.items()}, rounds)
@@ -115,6 +117,7 @@ def main() -> None:
     pairs = [context.Pipe() for _ in range(2)]
     for _, theirs in pairs:
         context.Process(target=serve, args=(theirs,), daemon=True).start()
+        theirs.close()  # else an end of the process would not be seen
     lines = [ours for ours, _ in pairs]
     rows = [measure(name, lines, options.rounds) for name in WORKS]
     for line in lines:
