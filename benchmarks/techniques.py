@@ -44,10 +44,6 @@ def sum_of_products(self: Any, a: Any, b: Any) -> Any:
     return (a * b).sum(axis=2)
 
 
-def einsum_always(self: Any, a: Any, b: Any) -> Any:
-    return np.einsum("ncp,ncp->nc", a, b)
-
-
 def sum_over_rows(self: Any, rows: Any) -> Any:
     return rows.sum(axis=2)
 
@@ -55,12 +51,7 @@ def sum_over_rows(self: Any, rows: Any) -> Any:
 WHOLE = 2**40  # bytes: more than any batch has
 BLOCK = {
     "keep freed memory": undo(fused.se, "keep_freed_memory", lambda: None),
-    "ds by vecdot or einsum, not a product and a sum": undo(
-        layout.ChannelsFirst, "dot", sum_of_products
-    ),
-    "ds by vecdot for long rows, not einsum always": undo(
-        layout.ChannelsFirst, "dot", einsum_always
-    ),
+    "ds by einsum, not a product and a sum": undo(layout.ChannelsFirst, "dot", sum_of_products),
     "the mean by a product with ones, not sum": undo(layout.ChannelsFirst, "total", sum_over_rows),
     "a small ufunc buffer for rows of 512 and more": undo(
         fused.se, "_whole_rows", lambda rows: nullcontext()

@@ -5,7 +5,8 @@
 A work is done twice by one process, then once each by two threads of it, then once each by two
 processes that know nothing of each other. The table shows how many times as fast the last two are,
 medians of rounds whose order is drawn anew. Two processes share memory, the last cache and the
-clock of the processor, and no lock; so what threads lose beside them is Python's lock, or the allocator.
+clock of the processor, and no lock; so what threads lose beside them is Python's lock, or the
+allocator.
 Works: matrix products that stay in the cache; copies within the cache, and within memory; a loop of
 Python; the tiny net and SE-ResNet-20, loss and gradients, 64 images each.
 """

@@ -43,8 +43,7 @@ class ChannelsFirst:
 
     def dot(self, a: Array, b: Array) -> Array:
         """Sum the product of two arrays over the pixels: (n, C)."""
-        # BLAS has more to do at the start of a row.
-        total: Array = np.einsum("ncp,ncp->nc", a, b) if a.shape[2] < 128 else np.vecdot(a, b)
+        total: Array = np.einsum("ncp,ncp->nc", a, b)
         return total
 
 
