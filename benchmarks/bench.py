@@ -156,36 +156,50 @@ def compare(
 
     A contender is first checked in a process of its own, where its memory is measured, too, after
     a ``small`` problem, so that what a library takes once is not counted. It is timed in another
-    process: arrays in float64 that were freed would change what glibc does with memory.
+    process for each problem: arrays that were freed would change what glibc does with memory.
     A contender that is not installed, fails, or gives a result that is off by more than
     ``tolerance`` is left out with a note.
     """
-    here = [c for c in contenders if importlib.util.find_spec(c.package)]
+    answers = []
     for contender in contenders:
-        if contender not in here:
-            print(f"{contender.title} is left out: {contender.package} is not installed")
+        found = _checked(contender, problems, threads, tolerance, small)
+        if isinstance(found, str):
+            print(f"{contender.title} is left out with {threads} threads: {found}")
+        else:
+            answers.append((contender, found))
     results = []
-    for problem in problems:
+    for place, problem in enumerate(problems):
         times: dict[str, Times] = {}
         turns = {}
         with contextlib.ExitStack() as stack:
-            for contender in list(here):
-                with _process(_check, contender, (small, problem), threads) as line:
-                    answer = _answer(line)
-                if isinstance(answer, str) or not answer[0] <= tolerance:
-                    said = answer if isinstance(answer, str) else f"it is off by {answer[0]:.1e}"
-                    print(f"{contender.title} is left out at {threads} threads, {problem}: {said}")
-                    here.remove(contender)
-                    continue
+            for contender, found in answers:
                 line = stack.enter_context(_process(_time, contender, problem, threads))
                 if (said := _answer(line)) != READY:
                     raise SystemExit(f"{contender.title}, {problem}: {said}")
-                times[contender.title] = Times([], *answer)
+                times[contender.title] = Times([], *found[place])
                 turns[contender.title] = partial(_woken, contender.title, line)
             for title, seconds in in_turn(turns, rounds).items():
                 times[title].seconds = seconds
         results.append(times)
     return results
+
+
+def _checked(
+    contender: Contender, problems: Sequence[Any], threads: int, tolerance: float, small: Any
+) -> list[tuple[float, int | None]] | str:
+    """Give the error and the memory for each problem, or say why there are none."""
+    if not importlib.util.find_spec(contender.package):
+        return f"{contender.package} is not installed"
+    found = []
+    with _process(_check, contender, small, threads) as line:
+        for problem in problems:
+            answer = _answer(line, problem)
+            if isinstance(answer, str):
+                return f"{problem}: {answer}"
+            if not answer[0] <= tolerance:
+                return f"{problem}: it is off by {answer[0]:.1e}"
+            found.append(answer)
+    return found
 
 
 def in_turn(works: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
@@ -199,18 +213,19 @@ def in_turn(works: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, 
 
 
 def _woken(title: str, line: Connection) -> float:
-    line.send("run")
-    seconds = _answer(line)
+    seconds = _answer(line, "run")
     if isinstance(seconds, str):
         raise SystemExit(f"{title}, while it was timed: {seconds}")
     return float(seconds)
 
 
-def _answer(line: Connection) -> Any:
+def _answer(line: Connection, *messages: Any) -> Any:
     """Wait for what the process at the other end says; say so where it has ended."""
     try:
+        for message in messages:
+            line.send(message)
         return line.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         return "its process has ended"
 
 
@@ -260,16 +275,19 @@ def _cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _check(contender: Contender, problems: tuple[Any, Any], threads: int, line: Connection) -> None:
-    """Solve a small problem and the real one; answer with the error and the memory of that."""
-    small, problem = problems
+def _check(contender: Contender, small: Any, threads: int, line: Connection) -> None:
+    """Solve a small problem; then answer each that comes with the error, and with the memory."""
     try:
         contender.prepare(small, threads)[0]()
-        run, check = contender.prepare(problem, threads)
-        before = _reset_peak()
-        result = run()
-        peak = _peak() - before if before else None
-        line.send((check(result), peak))
+        while True:
+            run, check = contender.prepare(line.recv(), threads)
+            before = _reset_peak()
+            result = run()
+            peak = _peak() - before if before else None
+            line.send((check(result), peak))
+            del run, check, result
+    except EOFError:  # nobody waits any more
+        pass
     except Exception as error:  # whatever a framework raises where it does not work
         line.send(_said(error))
 
