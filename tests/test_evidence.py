@@ -126,4 +126,15 @@ def test_the_table_of_findings_is_that_of_the_kept_results(
     monkeypatch.syspath_prepend(str(TUTORIALS))
     findings: Any = pytest.importorskip("findings")
     text = findings.README.read_text(encoding="utf-8")
-    assert findings.BEGIN + findings.table() + findings.END in text
+    assert findings.BEGIN + findings.text() + findings.END in text
+
+
+def test_other_seeds_turn_no_verdict_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(TUTORIALS))
+    findings: Any = pytest.importorskip("findings")
+    again = findings.repeated()
+    assert again
+    for chapter, others in again.items():
+        for rule, own in findings.answers(chapter)[1].items():
+            assert "undecided" in (own, others[rule]) or own == others[rule], (chapter, rule)

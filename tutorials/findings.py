@@ -115,13 +115,13 @@ def table() -> str:
     others = repeated()
     for chapter, (*_, rows) in CHAPTERS.items():
         claims, own = answers(chapter)
-        for text, rule in rows.items():
+        for claimed, rule in rows.items():
             claim = claims[rule]
             bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
             alone, corrected = (visible(claim.spread, claim.runs, n) for n in (1, len(claims)))
             again = others[chapter][rule] if chapter in others else ""
             lines.append(
-                f"| {text} | {own[rule]} | {again} | {', '.join(shown(claim))}; {bar} "
+                f"| {claimed} | {own[rule]} | {again} | {', '.join(shown(claim))}; {bar} "
                 f"| {claim.runs} | {alone:.2f}, {corrected:.2f} | {chapter} |"
             )
     return "\n".join(lines) + "\n"
@@ -139,21 +139,26 @@ def stability() -> str:
     flipped = sum(own != other for own, other in decided)
     chapters = ", ".join(map(str, repeated()))
     return (
-        f"With other seeds (from 200 on), chapters {chapters}: of {len(pairs)} verdicts, "
-        f"{len(decided) - flipped} are decided both times alike, {flipped} both times and not "
-        f"alike, {left_open} are undecided both times, and "
-        f"{len(pairs) - len(decided) - left_open} are decided once.\n"
+        f"The same studies with other seeds (from 200 on), chapters {chapters}: {len(pairs)} "
+        f"verdicts. Decided both times, on the same side: {len(decided) - flipped}. On different "
+        f"sides: {flipped}. Decided in one of the two: {len(pairs) - len(decided) - left_open}. "
+        f"In none: {left_open}.\n"
     )
+
+
+def text() -> str:
+    """Give all of it, in Markdown."""
+    return f"{table()}\n{stability()}"
 
 
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the text into README.md")
-    made = f"{table()}\n{stability()}"
+    made = text()
     if parser.parse_args().write:
-        text = README.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        whole = README.read_text(encoding="utf-8")
+        before, after = whole.split(BEGIN)[0], whole.split(END)[1]
         write_text(README, before + BEGIN + made + END + after)
     print(made, end="")
     return 0
