@@ -45,7 +45,7 @@ def ratios(runs: Sequence[Run], ours: str, limit: str, title: str, dots: str, fi
                 axis.plot(found[t], [place] * len(found[t]), "o", color=colour, ms=4, alpha=0.4)
             axis.plot(means[t], place, "D", color=colour, ms=7)
             axis.annotate(
-                f"{means[t]:.2f}", (means[t], place), (0, 6), textcoords="offset points",
+                f"{means[t]:.2f}", (means[t], place), (0, 8), textcoords="offset points",
                 ha="center", fontsize=8, color=colour,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip

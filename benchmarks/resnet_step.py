@@ -62,7 +62,7 @@ GROWTH = {
     ),
 }
 QUICK_GROWTH = {"batch": Axis([Problem(n, depth=8) for n in (2, 4)], lambda p: p.batch)}
-TOLERANCE = 1e-3  # of the loss, and of the length of the gradient
+TOLERANCE = 1e-2  # of the loss, and of the gradient: some of millions of entries lie at kinks
 
 
 def arrays(problem: Problem) -> tuple[Any, dict[str, Any], Any, Any]:
