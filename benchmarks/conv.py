@@ -38,7 +38,7 @@ LAYERS: list[Layer] = [
     (16, 256, 14, 256, 3, 1),
     (16, 256, 14, 1024, 1, 1),
 ]
-QUICK: list[Layer] = [(8, 3, 12, 8, 3, 1), (8, 16, 7, 32, 3, 2)]
+QUICK: list[Layer] = [(8, 16, 7, 32, 3, 2)]
 TOLERANCE = 1e-4  # largest error relative to the largest entry
 
 

@@ -47,7 +47,7 @@ SHAPES: list[Shape] = [
     (128, 16, 28, 28, 4),
     (128, 32, 14, 14, 4),
 ]
-QUICK: list[Shape] = [(8, 64, 14, 14, 16), (16, 16, 28, 28, 4)]
+QUICK: list[Shape] = [(8, 64, 14, 14, 16)]
 GROWTH = {
     "batch": Axis([(n, 64, 28, 28, 16) for n in (4, 8, 16, 32, 64, 128)], lambda s: s[0]),
     "channels": Axis([(32, c, 28, 28, 16) for c in (16, 32, 64, 128, 256)], lambda s: s[1]),
