@@ -1,9 +1,10 @@
-"""Time contenders beside each other: each in a process of its own, woken in turn.
+"""Time contenders beside each other: each in processes of its own, woken in turn.
 
-A contender prepares a problem once, checks its result, and then does the work whenever it is woken.
-The order is drawn anew in every round. So a spell in which the machine is slow hits all of them,
-and a ratio within a round can be trusted where the milliseconds cannot. Processes of their own keep
-thread pools, allocators and settings of the environment apart.
+The result of a contender is checked in one process. In another, it prepares a problem once, and
+then does the work whenever it is woken. The order is drawn anew in every round. So a spell in which
+the machine is slow hits all of them, and a ratio within a round can be trusted where the
+milliseconds cannot. Processes of their own keep thread pools, allocators and settings of the
+environment apart.
 """
 
 from __future__ import annotations

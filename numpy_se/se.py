@@ -82,6 +82,7 @@ def excitation(
     x (N, C, H, W) gives s (N, C); weights and other options as in ``excite``. ``squeeze`` is an
     operation from (N, C, H, W) to (N, C), such as ``global_avg_pool`` or ``global_max_pool``.
     ``backward`` gives (dx, dw1, dw2), then db1 and db2 where the biases were given.
+    Raises ValueError where ``squeeze`` gives another shape.
     """
     z, back_squeeze = run_op("excitation: squeeze", squeeze, x)  # (N, C)
     if z.shape != x.shape[:2]:
