@@ -54,7 +54,7 @@ def workers(count: int) -> Iterator[None]:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let glibc keep freed arrays for those of the next step, from the first call on.
+    """Let glibc keep freed arrays for those of the next chunk and step, from the first call on.
 
     It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
     goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
@@ -93,6 +93,7 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
     Each call sees the context of the caller, for instance its ``np.errstate``, with one worker.
     An error in a call is raised when all workers have ended.
     """
+    keep_freed_memory()  # the arrays that one item leaves are those of the next
     count = min(_count(), len(items))
     if count <= 1:
         return [function(item) for item in items]

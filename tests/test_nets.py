@@ -239,6 +239,8 @@ def test_the_tiny_net_takes_the_shape_of_its_images() -> None:
     assert net(params, np.ones((2, 3, 17, 26), np.float32))[0].shape == (2, 5)
     with pytest.raises(ValueError, match=r"shape is \(3, 7, 26\); it wants at least 8 x 8 pixels"):
         tiny_net(4, 5, (3, 7, 26))
+    with pytest.raises(ValueError, match="tiny_net: classes is 0; it wants at least 1"):
+        tiny_net(classes=0)
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,13 @@ def verdicts(claims: Mapping[str, Claim]) -> dict[str, str]:
 def print_power(claims: Mapping[str, Claim]) -> None:
     """Print what the runs can decide, as earlier runs let expect: for a row alone, and for all."""
     width = max(map(len, claims))
-    print(f"{'':{width}} {'seeds':>6} {'spread':>8} {'visible, alone':>15} {'corrected':>10}")
+    heads = f"{'seeds':>6} {'expected spread':>15} {'visible, alone':>15} {'corrected':>10}"
+    print(f"{'':{width}} {heads}")
     for name, claim in claims.items():
         if claim.spread is not None:
             alone, all_of_them = (visible(claim.spread, claim.runs, n) for n in (1, len(claims)))
             print(
-                f"{name:{width}} {claim.runs:6} {claim.spread:8.2f} {alone:15.2f} "
+                f"{name:{width}} {claim.runs:6} {claim.spread:15.2f} {alone:15.2f} "
                 f"{all_of_them:10.2f}"
             )
 
@@ -141,14 +142,14 @@ def print_verdicts(claims: Mapping[str, Claim]) -> None:
     width, corrected = max(map(len, claims)), verdicts(claims)
     kernels = next(iter(claims.values())).values
     heads = " ".join(f"{kernel:>15}" for kernel in kernels)
-    print(f"{'':{width}} {heads} {'spread':>7}   {'bar':>7}  {'row alone':13}  corrected")
+    print(f"{'':{width}} {heads} {'spread seen':>11}   {'bar':>7}  {'row alone':13}  corrected")
     for name, claim in claims.items():
         cells = (interval(values) for values in claim.values.values())
         shown = " ".join(f"{mean:8.2f} ± {half:4.2f}" for mean, half in cells)
         spread = max(float(np.std(values, ddof=1)) for values in claim.values.values())
         bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:.2f}"
         print(
-            f"{name:{width}} {shown} {spread:7.2f}   {bar:>7}  {claim.verdict():13}  "
+            f"{name:{width}} {shown} {spread:11.2f}   {bar:>7}  {claim.verdict():13}  "
             f"{corrected[name]}"
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy_se.contract import Array, check_eps, op
 from numpy_se.layout import layout_of
 from numpy_se.ops.norm import values_per_channel
-from numpy_se.parallel import add_up, by_size, in_order, keep_freed_memory
+from numpy_se.parallel import add_up, by_size, in_order
 from numpy_se.sums import pixel_dot, pixel_sum
 
 CHUNK = 2**20  # bytes of x in a chunk: it stays in the cache
@@ -30,7 +30,6 @@ def batch_norm(
     and errors are the same, and the results agree up to rounding. ``y`` and ``dx`` have the layout
     of ``x`` in memory, channels first or channels last. Keeps x - m and ``gamma``.
     """
-    keep_freed_memory()
     check_eps("batch_norm", eps)
     count = values_per_channel(x)
     layout = layout_of(x)

@@ -24,7 +24,7 @@ from numpy_se.ops import (
     silu,
     tanh,
 )
-from numpy_se.parallel import add_up, by_size, in_order, keep_freed_memory
+from numpy_se.parallel import add_up, by_size, in_order
 from numpy_se.se import UnaryOp, excite
 from numpy_se.se import squeeze_excite as reference
 
@@ -60,7 +60,6 @@ def squeeze_excite(
     This holds for the mean and the maximum as squeeze, and the activations and gates of the
     package. With other operations, it is ``se.squeeze_excite``.
     """
-    keep_freed_memory()
     if not all(operation in SAMPLE_WISE for operation in (squeeze, activation, gate)):
         return reference(x, w1, w2, b1, b2, squeeze=squeeze, activation=activation, gate=gate)
     layout = layout_of(x)

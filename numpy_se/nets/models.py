@@ -27,9 +27,11 @@ def tiny_net(
     units (the rule "timm" of ``reduced_width``): with 4, some blocks are dead after training, with
     the same gates for all images (``benchmarks/dead_blocks.py``). With ``input_grad=False`` the net
     does not compute the gradient of the images, which training has no use for: dx is None.
-    Raises ValueError for images of fewer than 8 x 8 pixels, and for a ratio below 1.
+    Raises ValueError for images of fewer than 8 x 8 pixels, for no classes, and for a ratio below
+    1.
     """
     channels, height, width = _three("tiny_net", shape)
+    check_count("tiny_net", "classes", classes, at_least=1)
     if min(height, width) < 8:
         raise ValueError(f"tiny_net: shape is {shape}; it wants at least 8 x 8 pixels")
     pixels = (height // 8) * (width // 8)  # after three poolings

@@ -15,7 +15,7 @@ from numpy_se.data import Images, Pixels
 from numpy_se.nets import Layer, Params
 from numpy_se.ops import softmax_cross_entropy
 from numpy_se.optim import SGD, Rule, one_cycle
-from numpy_se.parallel import add_up, chunks, in_order, keep_freed_memory, workers
+from numpy_se.parallel import add_up, chunks, in_order, workers
 from numpy_se.train.checkpoint import State
 from numpy_se.train.progress import Progress
 
@@ -92,11 +92,13 @@ def loss_and_grads(
     order of the parts. A net that wants whole batches gets them in one part, and the workers share
     the work inside its operations.
 
-    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net. Raises ValueError unless there
-    is a label for each image, and what the net raises.
+    x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net. Raises TypeError when x is no
+    array, ValueError unless there is a label for each image, and what the net raises.
     """
-    if not isinstance(x, np.ndarray) or not x.size:
-        raise ValueError(f"loss_and_grads: x is {in_short(x)}; it wants images (N, C, H, W)")
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"loss_and_grads: x is {in_short(x)}; it wants images (N, C, H, W)")
+    if not x.size:
+        raise ValueError(f"loss_and_grads: x has shape {x.shape}; it wants at least 1 image")
     if np.shape(labels) != (len(x),):
         got = f"loss_and_grads: labels has shape {np.shape(labels)}"
         raise ValueError(f"{got}; it wants ({len(x)},), one for each image of x")
@@ -110,7 +112,6 @@ def loss_and_grads(
         _, grads = backward_net(backward_loss(weight))
         return [np.asarray(weight * loss), *(grads[name] for name in net.names)]
 
-    keep_freed_memory()
     whole = [slice(0, len(x))]
     parts = whole if net.whole_batch else chunks(len(x), math.ceil(len(x) / MICROBATCH))
     loss, *grads = add_up(in_order(share, parts))
