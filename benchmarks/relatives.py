@@ -3,10 +3,11 @@
     python benchmarks/relatives.py [--json FILE]
 
 For each block: ``numpy_se``; NumPy as a course writes it (``textbook_relatives.py``); PyTorch
-eager. All use the same cores. The results and all gradients are compared with float64 before they
-are timed. The table shows what a block adds to a net, too: its parameters, and its operations
-beside those of the scaling alone. ``--help`` lists all options. Needs NumPy; torch for the
-comparison.
+eager; ``tuned`` PyTorch, with glibc's allocator told to keep freed memory, beside ``numpy_se`` with
+the same settings. All use the same cores. The results and all gradients are compared with float64
+before they are timed. The table shows what a block adds to a net, too: its parameters, and its
+operations beside those of the scaling alone. ``--help`` lists all options. Needs NumPy; torch for
+the comparison.
 """
 
 from __future__ import annotations
@@ -137,12 +138,9 @@ def prepare_torch(problem: Problem, threads: int, layout: str = "contiguous_form
     return run, lambda results: error([result.numpy() for result in results], problem)
 
 
-OURS = "numpy_se"
-CONTENDERS = [
-    Contender(OURS, prepare_ours, blas_threads=1),
-    Contender("textbook NumPy", prepare_textbook),
-    *bench.in_torch(prepare_torch),
-]
+OURS = Contender("numpy_se", prepare_ours, blas_threads=1)
+TEXTBOOK = Contender("textbook NumPy", prepare_textbook)
+EAGER = bench.in_torch(prepare_torch)
 
 
 def main() -> None:
@@ -150,17 +148,20 @@ def main() -> None:
     options = report.options(
         "Time the attention blocks around SE beside other people's.", figure=False, rounds=9
     )
+    contenders = [OURS, TEXTBOOK, *EAGER]
+    if not options.quick:
+        contenders += map(bench.tuned, [OURS, *EAGER])
     runs = []
     for shape in QUICK if options.quick else SHAPES:
         blocks = list(BLOCKS)[:: 4 if options.quick else 1]
         problems: list[Problem] = [(name, shape) for name in blocks]
         for threads in options.threads:
             results = bench.compare(
-                CONTENDERS, problems, threads, options.rounds, TOLERANCE, ("SE", QUICK[0])
+                contenders, problems, threads, options.rounds, TOLERANCE, ("SE", QUICK[0])
             )
             results = [bench.faster(times) for times in results]
             where = f"N, C, H, W = {', '.join(map(str, shape))}, {report.title_of(threads)}"
-            print(f"\n{where}: time / time of {OURS}. PyTorch in its faster layout.\n")
+            print(f"\n{where}: time / time of {OURS.title}. PyTorch in its faster layout.\n")
             print(table(problems, results))
             runs.append(Run(threads, problems, results))
     report.finish(runs, options.json)
@@ -168,15 +169,15 @@ def main() -> None:
 
 def table(problems: Sequence[Problem], results: Sequence[dict[str, bench.Times]]) -> str:
     """Lay out a row for each block: its cost, our time, and the others' time divided by it."""
-    others = [title for title in results[0] if title != OURS]
+    own = OURS.title
+    others = [title for title in results[0] if title not in (own, bench.TUNED_PREFIX + own)]
     rows: list[list[Any]] = []
     for (name, (_, *size)), times in zip(problems, results, strict=True):
         cost = count_net(Sequential(gate=BLOCKS[name].layer(size[0])), tuple(size))["gate"]
-        ours = times[OURS]
-        ratios = [bench.ratio(times[title], ours) for title in others]
+        ratios = [bench.ratio(times[t], times[bench.rival(t, own)]) for t in others]
         scaling = cost.se_operations / np.prod(size)
-        rows.append([name, cost.parameters, float(scaling), ours.median * 1e3, *ratios])
-    header = ["block", "parameters", "operations / value", f"{OURS}, ms", *others]
+        rows.append([name, cost.parameters, float(scaling), times[own].median * 1e3, *ratios])
+    header = ["block", "parameters", "operations / value", f"{own}, ms", *others]
     return report.table(header, rows)
 
 
