@@ -1,5 +1,6 @@
 """Layers and nets: parameters, names, SE after any layer, initialisation."""
 
+import weakref
 from functools import partial
 from typing import Any
 
@@ -135,6 +136,25 @@ def test_a_residual_layer_adds_its_input() -> None:
 def test_a_ratio_that_leaves_no_hidden_unit_is_refused(ratio: int) -> None:
     with pytest.raises(ValueError, match=r"16 channels at ratio .* leave no hidden unit"):
         SqueezeExcite(16, ratio)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("whole", [lambda net: net, lambda net: Sequential(a=net), residual])
+def test_a_net_keeps_no_map_that_its_layers_let_go(whole: Any, train: bool) -> None:
+    """``backward`` of this operation needs no map, so none may live on."""
+    maps: list[Any] = []
+
+    def double(x: Any) -> Any:
+        y = 2 * x
+        maps.append(weakref.ref(y))
+        return y, lambda dy: 2 * dy
+
+    net, x = whole(Sequential(**{name: Apply(double) for name in "abc"})), np.ones((2, 3))
+    rng = np.random.default_rng(0)
+    y, backward, *_ = net.train({}, x, rng) if train else net({}, x)
+    assert [each() is None for each in maps[:2]] == [True, True]
+    slope = y[0, 0]
+    np.testing.assert_array_equal(backward(np.ones_like(y))[0], np.full_like(x, slope))
 
 
 def test_a_net_prints_its_layers() -> None:

@@ -123,6 +123,8 @@ class _Named(Layer):
             else:
                 y, backward, seen = layer.train(own, x, rng)
 
+        shape, dtype = x.shape, x.dtype  # x itself is kept by those layers alone that need it
+
         def named_backward(dy: Array) -> tuple[Array, Params]:
             with _in_layer(name):
                 if dy is None:
@@ -130,7 +132,7 @@ class _Named(Layer):
                 dx, grads = _pair_of(backward(dy))
                 _check_gradients(layer.names, own, grads)
                 if dx is not None:
-                    _check_gradient("x", x, dx)
+                    _check_gradient("x", dx, shape, dtype)
             return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
 
         return y, named_backward, {f"{name}.{key}": value for key, value in seen.items()}
@@ -303,17 +305,17 @@ def _check_gradients(names: tuple[str, ...], own: Params, grads: Params) -> None
         what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
         raise ValueError(f"the dict of gradients {what}; it wants {', '.join(names) or 'none'}")
     for key, grad in grads.items():
-        _check_gradient(key, own[key], grad)
+        _check_gradient(key, grad, own[key].shape, own[key].dtype)
 
 
-def _check_gradient(name: str, array: Array, grad: Any) -> None:
+def _check_gradient(name: str, grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if not isinstance(grad, np.ndarray):
         raise TypeError(f"the gradient of {name} is {kind_of(grad)}; it wants a NumPy array")
-    if grad.shape != array.shape:
+    if grad.shape != shape:
         got = f"the gradient of {name} has shape {grad.shape}"
-        raise ValueError(f"{got}; it wants {array.shape}")
-    if grad.dtype != array.dtype:
-        raise TypeError(f"the gradient of {name} is {grad.dtype}; it wants {array.dtype}")
+        raise ValueError(f"{got}; it wants {shape}")
+    if grad.dtype != dtype:
+        raise TypeError(f"the gradient of {name} is {grad.dtype}; it wants {dtype}")
 
 
 @contextmanager
