@@ -26,7 +26,7 @@ import textbook
 import training_step
 from bench import Contender, Prepared, Run, Times
 
-from numpy_se import fused, layout, nets, ops, parallel, se, train
+from numpy_se import contract, fused, layout, nets, ops, se, train
 from numpy_se.contract import op
 
 EVERYTHING = "with all"
@@ -50,7 +50,7 @@ def sum_over_rows(self: Any, rows: Any) -> Any:
 
 WHOLE = 2**40  # bytes: more than any batch has
 BLOCK = {
-    "keep freed memory": undo(parallel, "keep_freed_memory", lambda: None),
+    "keep freed memory": undo(contract, "keep_freed_memory", lambda: None),
     "ds by einsum, not a product and a sum": undo(layout.ChannelsFirst, "dot", sum_of_products),
     "the mean by a product with ones, not sum": undo(layout.ChannelsFirst, "total", sum_over_rows),
     "a small ufunc buffer for rows of 512 and more": undo(

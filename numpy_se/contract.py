@@ -18,6 +18,7 @@ optional array that is not given, have no gradient. What holds for all operation
 - Any strides are legal. A channels-last array seen through ``np.moveaxis`` is a legal input.
 - ``backward`` keeps references to arrays, not copies. Do not change an input or ``y`` in place
   between the two passes.
+- The first call asks the C library to keep freed memory for the arrays of the next, see ``memory``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from numpy_se.memory import keep_freed_memory
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -78,6 +81,7 @@ def op(signature: str) -> Callable[[Function], Function]:
                 [(k, a.dtype, a.shape) if type(a) in ARRAYS else None for k, a in given.items()]
             )
             if kinds not in accepted:
+                keep_freed_memory()
                 _check_arrays(title, axes, given)
                 if len(accepted) == MOST_ACCEPTED:
                     accepted.clear()

@@ -1,4 +1,4 @@
-"""Several cores, and the memory of chunks: what fast operations have in common.
+"""Several cores, and the chunks that they share: what fast operations have in common.
 
 Each core gets one Python thread, as NumPy lets go of the GIL in its loops.
 
@@ -22,8 +22,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
-
-import numpy as np
 
 from numpy_se.contract import Array, check_count
 
@@ -50,18 +48,6 @@ def workers(count: int) -> Iterator[None]:
         yield
     finally:
         _workers.reset(token)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let glibc keep freed arrays for those of the next chunk and step, from the first call on.
-
-    It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
-    goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
-    written: that can take as long as an SE block. One large block, freed and never touched, lets
-    glibc keep 64 MiB. With another C library, this has no effect.
-    """
-    np.empty(2**25 - 2**16, np.uint8)
 
 
 def chunks(length: int, least: int) -> list[slice]:
@@ -93,7 +79,6 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
     Each call sees the context of the caller, for instance its ``np.errstate``, with one worker.
     An error in a call is raised when all workers have ended.
     """
-    keep_freed_memory()  # the arrays that one item leaves are those of the next
     count = min(_count(), len(items))
     if count <= 1:
         return [function(item) for item in items]

@@ -14,8 +14,9 @@ from strategies import arguments, as_tuple, seeds
 
 import numpy_se as se
 from numpy_se.fused import norm
+from numpy_se.memory import keep_freed_memory
 from numpy_se.ops import activations, channels, conv, depthwise, pooling, resample, squeeze
-from numpy_se.parallel import keep_freed_memory, workers
+from numpy_se.parallel import workers
 
 CHUNKED = (
     se.conv2d,
