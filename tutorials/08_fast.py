@@ -204,11 +204,11 @@ show(figure, "08_fast_passes")
 # *No array for the squeeze path.* ``dx_squeeze`` holds one number for each channel, repeated over
 # all pixels. It need not be written out: broadcasting adds the (N, C) numbers in place.
 #
-# *Kept memory.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
-# takes the memory back, and must clear it before it hands it out again. The first call of the fused
-# block asks the usual C library of Linux, glibc, to keep up to 64 MiB of it. From then on, this
-# helps all blocks of this script. ``squeeze_excite`` holds three new arrays at once, so for a large
-# x it is not enough. What that costs is measured below.
+# *Fewer arrays.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
+# takes the memory back, and must clear it before it hands it out again. The first call of any
+# operation of ``numpy_se`` asks the usual C library of Linux, glibc, to keep up to 64 MiB of it.
+# The fused block makes two arrays as large as x, ``squeeze_excite`` holds three at once. So for a
+# large x, what is kept is enough for the first alone. What that costs is measured below.
 #
 # *Faster routines.* NumPy has several routines for each of the two sums over the pixels. Which one
 # is fast depends on the length of a row, the H·W pixels of a channel:
