@@ -161,7 +161,7 @@ def main() -> None:
             )
             results = [bench.faster(times) for times in results]
             where = f"N, C, H, W = {', '.join(map(str, shape))}, {report.title_of(threads)}"
-            print(f"\n{where}: time / time of {OURS.title}. PyTorch in its faster layout.\n")
+            print(f"\n{where}: {report.HEADING.format(OURS.title)}\n")
             print(table(problems, results))
             runs.append(Run(threads, problems, results))
     report.finish(runs, options.json)

@@ -20,6 +20,7 @@ from numpy_se.files import write_text
 
 QUICK_ROUNDS = 3
 FIGURES = ".png", ".pdf", ".svg"
+HEADING = "time / time of {0}; tuned ones / tuned {0}. PyTorch in its faster layout."
 IDLE = 0.5  # the load of a machine that has nothing else to do
 
 
@@ -120,7 +121,7 @@ def print_ratios(
     if len(rows) > 1:
         means = [geometric_mean(column) for column in list(zip(*rows, strict=True))[2:]]
         rows.append(["geometric mean", "", *means])
-    print(f"\n{title_of(threads)}: time / time of {ours}. PyTorch in its faster layout.\n")
+    print(f"\n{title_of(threads)}: {HEADING.format(ours)}\n")
     print(table([problem, f"{ours}, ms", f"{ours} / limit", *others], rows))
     print(f"\nmemory above the arguments at {labels[0]}, MiB: {peaks(results[0])}")
 

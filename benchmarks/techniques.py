@@ -34,6 +34,7 @@ EVERYTHING = "with all"
 
 def undo(place: Any, name: str, simpler: Any) -> Callable[[], None]:
     """Give the function that puts ``simpler`` in the place of a technique, in its process."""
+    getattr(place, name)  # else nothing would be undone
     return partial(setattr, place, name, simpler)
 
 

@@ -18,7 +18,9 @@ optional array that is not given, have no gradient. What holds for all operation
 - Any strides are legal. A channels-last array seen through ``np.moveaxis`` is a legal input.
 - ``backward`` keeps references to arrays, not copies. Do not change an input or ``y`` in place
   between the two passes.
-- The first call asks the C library to keep freed memory for the arrays of the next, see ``memory``.
+
+The first call of an operation in a process lets the C library of Linux keep freed memory for the
+arrays of the next calls, see ``memory``.
 """
 
 from __future__ import annotations
@@ -81,8 +83,8 @@ def op(signature: str) -> Callable[[Function], Function]:
                 [(k, a.dtype, a.shape) if type(a) in ARRAYS else None for k, a in given.items()]
             )
             if kinds not in accepted:
-                keep_freed_memory()
                 _check_arrays(title, axes, given)
+                keep_freed_memory()
                 if len(accepted) == MOST_ACCEPTED:
                     accepted.clear()
                 accepted.add(kinds)

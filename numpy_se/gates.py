@@ -7,6 +7,7 @@ is float64: with float32, the deviation of equal gates is not 0.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -73,9 +74,13 @@ class _GivenGates(Layer):
         return self.block.init(rng, dtype)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> tuple[Array, LayerBackward]:
-        y, back_scale = channel_scale(x, self.gates(x))
-        nothing = {name: np.zeros_like(array) for name, array in params.items()}
-        return y, lambda dy: (back_scale(dy)[0], nothing)
+        s = self.gates(x)
+        zeros = {name: partial(np.zeros, a.shape, a.dtype) for name, a in params.items()}
+
+        def backward(dy: Array) -> tuple[Array, Params]:
+            return channel_scale(dy, s)[0], {name: zero() for name, zero in zeros.items()}
+
+        return channel_scale(x, s)[0], backward
 
     def gates(self, x: Array) -> Array:
         """Give the gates (N, C) of a batch."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 
 import numpy as np
 
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let glibc keep freed arrays for the next ones, from the first call on.
+    """Let glibc keep some 64 MiB of freed arrays for the next ones, from the first call on.
 
-    It keeps up to twice the largest block (at most 32 MiB) that was ever mapped and freed. The rest
-    goes back to the system, and is cleared and mapped anew, page by page, when the next arrays are
-    written: that can take as long as an SE block. One large block, freed and never touched, lets
-    glibc keep 64 MiB. With another C library, this has no effect, nor where a variable such as
-    MALLOC_TRIM_THRESHOLD_ says how much glibc is to keep.
+    Else they go back to the system. Then the next arrays are mapped and cleared, page by page, when
+    they are written: that can take as long as an SE block. When a block of up to 32 MiB is freed,
+    glibc keeps blocks of this size from then on, and twice as much free memory at the end of its
+    heap. So one such block is allocated and freed; nothing is written into it. This holds for the
+    whole process.
+
+    Arrays above 32 MiB are mapped anew each time. There is no effect with another C library, nor
+    where an environment variable such as MALLOC_TRIM_THRESHOLD_ sets these limits.
     """
-    np.empty(2**25 - 2**16, np.uint8)
+    with suppress(MemoryError):  # where memory is limited, things are only slower
+        np.empty(2**25 - 2**16, np.uint8)  # 32 MiB, and room for the head of the block

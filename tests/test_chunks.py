@@ -1,6 +1,9 @@
 """Work in chunks: neither their size nor the workers change results, and memory has a bound."""
 
+import inspect
+import re
 import tracemalloc
+import weakref
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
@@ -71,6 +74,23 @@ def test_chunks_and_workers_change_nothing(
     for result, again, want in zip(first, second, whole, strict=True):
         np.testing.assert_array_equal(result, again)
         np.testing.assert_allclose(result, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
+@given(data=st.data())
+def test_the_arguments_that_are_kept_are_those_that_the_docstring_names(
+    case: Case, data: Any
+) -> None:
+    drawn = zip(inspect.signature(case.op).parameters, data.draw(arguments(case)), strict=False)
+    args = {name: array.copy() for name, array in drawn if array is not None}
+    living = {name: weakref.ref(array) for name, array in args.items()}
+    _y, _backward = case.op(**args, **case.options)
+    del args
+    text = " ".join((case.op.__doc__ or "").split())
+    kept = re.search(r"Keeps (.*?)(\. |\.$| of | for )", text)
+    assert kept, "the docstring does not say what is kept"
+    named = set(re.findall(r"``(\w+)``", kept[1])) & living.keys()
+    assert {name for name, array in living.items() if array() is not None} == named
 
 
 @mock.patch.object(conv, "CHUNK", SCRATCH // 4)

@@ -2,6 +2,7 @@
 
 import inspect
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import arguments, as_tuple, over_floats, seeds
 
 import numpy_se as se
+from numpy_se import contract
 from numpy_se.strategies import lattice, layouts
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
@@ -284,3 +286,16 @@ def test_what_was_accepted_once_does_not_excuse_what_follows() -> None:
     ):
         with pytest.raises(error, match="linear: "):
             se.linear(*bad)
+
+
+def test_a_call_with_new_shapes_lets_glibc_keep_freed_memory() -> None:
+    @contract.op("N C -> N C")
+    def double(x: Any) -> Any:
+        return 2 * x, lambda dy: 2 * dy
+
+    with mock.patch.object(contract, "keep_freed_memory") as asked:
+        with pytest.raises(ValueError, match="it wants"):
+            double(np.ones(3))
+        asked.assert_not_called()  # what is refused changes nothing
+        double(np.ones((2, 3)))
+        asked.assert_called_once()

@@ -195,7 +195,7 @@ show(figure, "08_fast_passes")
 # Fewer moves
 # -----------
 #
-# ``fused.squeeze_excite`` computes the same and saves time in four ways.
+# ``fused.squeeze_excite`` computes the same and saves time in three ways.
 #
 # *Chunks.* A few samples take all steps before the next ones begin. The squeeze has just read their
 # x, so the scale finds it in the cache. This is allowed because the samples of a batch do not mix.
@@ -204,11 +204,11 @@ show(figure, "08_fast_passes")
 # *No array for the squeeze path.* ``dx_squeeze`` holds one number for each channel, repeated over
 # all pixels. It need not be written out: broadcasting adds the (N, C) numbers in place.
 #
-# *Fewer arrays.* In training, ``y`` and ``dx`` are freed and made anew in every step. The system
-# takes the memory back, and must clear it before it hands it out again. The first call of any
-# operation of ``numpy_se`` asks the usual C library of Linux, glibc, to keep up to 64 MiB of it.
-# The fused block makes two arrays as large as x, ``squeeze_excite`` holds three at once. So for a
-# large x, what is kept is enough for the first alone. What that costs is measured below.
+# That saves memory, too. In training, ``y`` and ``dx`` are freed and made anew in every step. The
+# system takes the memory back, and must clear it before it hands it out again. The first call of
+# any operation of ``numpy_se`` asks the usual C library of Linux, glibc, to keep some 64 MiB. Two
+# arrays as large as x fit into it up to x of 32 MiB, and three, which ``squeeze_excite`` holds at
+# once, up to 21 MiB. What that costs is measured below.
 #
 # *Faster routines.* NumPy has several routines for each of the two sums over the pixels. Which one
 # is fast depends on the length of a row, the H·W pixels of a channel:

@@ -28,7 +28,7 @@ def batch_norm(
     Gives ``y, backward, mean, variance``: what ``ops.batch_norm`` gives, where the formulas stand,
     then m (C,) and v (C,), which a layer needs to follow the statistics of the batches. Arguments
     and errors are the same, and the results agree up to rounding. ``y`` and ``dx`` have the layout
-    of ``x`` in memory, channels first or channels last. Keeps x - m and ``gamma``.
+    of ``x`` in memory, channels first or channels last. Keeps x - m, 1/sigma and gamma/sigma.
     """
     check_eps("batch_norm", eps)
     count = values_per_channel(x)

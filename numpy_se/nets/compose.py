@@ -6,13 +6,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from inspect import isfunction
-from typing import Any, Never, Self
+from typing import Any, Never, Self, TypeAlias
 
 import numpy as np
 
 from numpy_se.contract import Array, check_op, in_short, kind_of, run_op, typed
 from numpy_se.nets.layer import Layer, LayerBackward, Params, Step, check_rng, spelled
 from numpy_se.ops import add
+
+Kind: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 
 class _Named(Layer):
@@ -122,17 +124,17 @@ class _Named(Layer):
                 seen: Params = {}
             else:
                 y, backward, seen = layer.train(own, x, rng)
-
-        shape, dtype = x.shape, x.dtype  # x itself is kept by those layers alone that need it
+        # Not the arrays: they are kept by those layers alone that need them.
+        kind_of_x, kinds = _kind(x), {key: _kind(own[key]) for key in layer.names}
 
         def named_backward(dy: Array) -> tuple[Array, Params]:
             with _in_layer(name):
                 if dy is None:
                     raise TypeError("dy is None; only the first layer may have input_grad=False")
                 dx, grads = _pair_of(backward(dy))
-                _check_gradients(layer.names, own, grads)
+                _check_gradients(kinds, grads)
                 if dx is not None:
-                    _check_gradient("x", dx, shape, dtype)
+                    _check_gradient("x", dx, *kind_of_x)
             return dx, {f"{name}.{key}": grad for key, grad in grads.items()}
 
         return y, named_backward, {f"{name}.{key}": value for key, value in seen.items()}
@@ -189,6 +191,7 @@ class Sequential(_Named):
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
     ) -> tuple[Array, LayerBackward, Params]:
         self._check(params)
+        order = tuple(params)
         backwards: list[LayerBackward] = []
         seen: Params = {}
         for name in self.layers:
@@ -201,7 +204,7 @@ class Sequential(_Named):
             for layer_backward in reversed(backwards):
                 dy, layer_grads = layer_backward(dy)
                 grads |= layer_grads
-            return dy, {key: grads[key] for key in params if key in grads}
+            return dy, {key: grads[key] for key in order if key in grads}
 
         return x, backward, seen
 
@@ -250,6 +253,7 @@ class Both(_Named):
         self, params: Mapping[str, Array], x: Array, rng: np.random.Generator | None
     ) -> tuple[Array, LayerBackward, Params]:
         self._check(params)
+        order = tuple(params)
         (left, back_left, seen_left), (right, back_right, seen_right) = (
             self._run(name, params, x, rng) for name in self.layers
         )
@@ -262,7 +266,7 @@ class Both(_Named):
             grads |= grads_right
             if dx is None or dx_right is None:
                 raise TypeError("Both: dx is None; a layer in it wants input_grad=True")
-            return dx + dx_right, {key: grads[key] for key in params if key in grads}
+            return dx + dx_right, {key: grads[key] for key in order if key in grads}
 
         return y, backward, seen_left | seen_right
 
@@ -298,14 +302,18 @@ def _pair_of(given: Any) -> tuple[Any, Params]:
     return given
 
 
-def _check_gradients(names: tuple[str, ...], own: Params, grads: Params) -> None:
+def _kind(array: Array) -> Kind:
+    return np.shape(array), np.asarray(array).dtype
+
+
+def _check_gradients(kinds: Mapping[str, Kind], grads: Params) -> None:
     """Refuse gradients that are not those of the parameters: they would be lost, or broadcast."""
-    if wrong := grads.keys() ^ set(names):
+    if wrong := grads.keys() ^ kinds.keys():
         missing, unknown = wrong - grads.keys(), wrong & grads.keys()
         what = f"lacks {min(missing)}" if missing else f"has {min(unknown)}, which it must not"
-        raise ValueError(f"the dict of gradients {what}; it wants {', '.join(names) or 'none'}")
+        raise ValueError(f"the dict of gradients {what}; it wants {', '.join(kinds) or 'none'}")
     for key, grad in grads.items():
-        _check_gradient(key, grad, own[key].shape, own[key].dtype)
+        _check_gradient(key, grad, *kinds[key])
 
 
 def _check_gradient(name: str, grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

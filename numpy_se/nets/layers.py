@@ -209,8 +209,9 @@ class Dropout(Layer):
 
 @op("... -> ...")
 def _dropped(x: Array, keep: Any, rate: float) -> tuple[Array, Callable[[Array], Array]]:
-    factor = keep / x.dtype.type(1 - rate)
-    return x * factor, lambda dy: dy * factor
+    """Set what is not kept to 0, and enlarge the rest. Keeps one byte for each entry of ``x``."""
+    factor = 1 / x.dtype.type(1 - rate)
+    return x * keep * factor, lambda dy: dy * keep * factor
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ def tiny_net(
     units (the rule "timm" of ``reduced_width``): with 4, some blocks are dead after training, with
     the same gates for all images (``benchmarks/dead_blocks.py``). With ``input_grad=False`` the net
     does not compute the gradient of the images, which training has no use for: dx is None.
-    Raises ValueError for images of fewer than 8 x 8 pixels, for no classes, and for a ratio below
-    1.
+    Raises ValueError for images of fewer than 8 x 8 pixels, fewer than 1 class, or a ratio below 1.
     """
     channels, height, width = _three("tiny_net", shape)
     check_count("tiny_net", "classes", classes, at_least=1)
@@ -77,8 +76,8 @@ def se_resnet(
     branch (Fig. 3), "pre" before the branch, "post" after the unit, "identity" on the shortcut.
     With ``ratio=None`` there is none.
 
-    Raises ValueError for another depth or place, and when a stage has fewer channels than
-    ``ratio``.
+    Raises ValueError for another depth or place, when a stage has fewer channels than ``ratio``,
+    and where ``width``, ``channels`` or ``classes`` is below 1.
     After He et al., arXiv 1512.03385, sect. 4.2, with the projections of its option B. Source of
     the places: Hu et al., arXiv 1709.01507, Fig. 3 and 5.
     """

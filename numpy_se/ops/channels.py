@@ -28,9 +28,11 @@ def one_map(
         dw[c]       = sum_nhw x[n,c,h,w] * du[n,0,h,w]        db = sum_nhw du[n,0,h,w]
 
     x (N, C, H, W), w (C,), b (1,) or None give u (N, 1, H, W). ``backward`` gives (dx, dw), then db
-    where the bias was given. Keeps ``x`` and ``w``.
+    where the bias was given. Keeps ``w``, and ``x``, or a copy of it where its pixels do not lie
+    evenly in memory.
     """
     n, c, height, width = x.shape
+    biased = b is not None
     rows = x.reshape(n, c, -1)  # (N, C, H*W)
     u = (w @ rows).reshape(n, 1, height, width)
     if b is not None:
@@ -39,7 +41,7 @@ def one_map(
     def backward(du: Array) -> tuple[Array, ...]:
         dx = du * w[:, None, None]  # (N, C, H, W)
         dw = (rows @ du.reshape(n, -1, 1)).sum(axis=0)[:, 0]  # (C,)
-        return (dx, dw) if b is None else (dx, dw, du.sum(axis=(2, 3)).sum(axis=0))
+        return (dx, dw, du.sum(axis=(2, 3)).sum(axis=0)) if biased else (dx, dw)
 
     return u, backward
 

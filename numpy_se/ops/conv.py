@@ -113,6 +113,7 @@ def conv2d(
     nbytes = n * max(copies, kw * c * f) * x.itemsize
     parts = by_size(n, nbytes, CHUNK, SMALL)
     y = np.empty((n, oh, ow, f), x.dtype)
+    biased = b is not None
 
     def input_columns(part: slice) -> list[Array]:
         canvas = on_canvas(x[part], (height, width), (padding, padding))
@@ -135,7 +136,7 @@ def conv2d(
             pixels = dy[part].transpose(0, 2, 3, 1).reshape(-1, oh * ow, f)
             columns = input_columns(part)
             dw = np.stack([(column.swapaxes(1, 2) @ pixels).sum(axis=0) for column in columns])
-            return [dw] if b is None else [dw, pixel_sum(dy[part]).sum(axis=0)]
+            return [dw, pixel_sum(dy[part]).sum(axis=0)] if biased else [dw]
 
         dw, *db = add_up(in_order(backward_of, parts))
         dw = dw.reshape(kh, kw, c, f).transpose(3, 2, 0, 1)  # (F, C, KH, KW)

@@ -27,13 +27,14 @@ def linear(
     was given. Keeps ``x`` and ``w``. A 1x1 convolution on a 1x1 map is the same function.
     """
     y = x @ w.T  # (N, O)
+    biased = b is not None
     if b is not None:
         y += b
 
     def backward(dy: Array) -> tuple[Array, ...]:
         dx = dy @ w  # (N, I)
         dw = dy.T @ x  # (O, I)
-        return (dx, dw) if b is None else (dx, dw, dy.sum(axis=0))  # db: (O,)
+        return (dx, dw, dy.sum(axis=0)) if biased else (dx, dw)  # db: (O,)
 
     return y, backward
 

@@ -59,7 +59,8 @@ def batch_norm(
         dx = gamma / sigma * (dy - mean_nhw dy - xhat * mean_nhw(dy * xhat))
 
     x (N, C, H, W), gamma (C,), beta (C,) give y (N, C, H, W). The variance is the biased one (1/M).
-    Raises ValueError when N*H*W is 1: one value has no spread. Keeps xhat and ``gamma``.
+    Raises ValueError when N*H*W is 1: one value has no spread. Keeps xhat, 1/sigma and
+    ``gamma``.
     Source: Ioffe and Szegedy, arXiv 1502.03167, Algorithm 1.
     """
     check_eps("batch_norm", eps)

@@ -50,19 +50,20 @@ def layer_norm(
         dgamma[c] = sum_n dy * xhat        dbeta[c] = sum_n dy
         dx = (dxhat - mean_c dxhat - xhat * mean_c(dxhat * xhat)) / sigma        dxhat = gamma * dy
 
-    x (N, C), gamma (C,), beta (C,) give y (N, C). Keeps xhat, sigma and ``gamma``.
+    x (N, C), gamma (C,), beta (C,) give y (N, C). Keeps xhat, 1/sigma and ``gamma``.
     Source: Ba et al., arXiv 1607.06450, eq. 3 and 4.
     """
     check_eps("layer_norm", eps)
+    channels = x.shape[1]
     xhat = x - x.mean(axis=1, keepdims=True)  # (N, C), not scaled yet
-    variance = np.vecdot(xhat, xhat)[:, None] / x.shape[1]  # (N, 1)
+    variance = np.vecdot(xhat, xhat)[:, None] / channels  # (N, 1)
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))  # 1/sigma
     xhat *= scale
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
         dgamma = np.einsum("nc,nc->c", dy, xhat)  # (C,)
         dxhat = dy * gamma  # (N, C)
-        shift = np.vecdot(dxhat, xhat)[:, None] / x.shape[1]
+        shift = np.vecdot(dxhat, xhat)[:, None] / channels
         dx = dxhat - dxhat.mean(axis=1, keepdims=True) - xhat * shift
         return dx * scale, dgamma, dy.sum(axis=0)
 

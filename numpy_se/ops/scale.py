@@ -94,6 +94,7 @@ def gated(
 
     ``back_gates(ds)`` gives dx, or (dx, dw, ...) where the gates have weights. ``backward`` gives
     the same. ``scale`` joins the two, an operation such as ``channel_scale`` or ``pixel_scale``.
+    Keeps what these keep.
     Raises TypeError for what is no function, and ValueError, in ``backward``, where
     ``back_gates`` gives a dx of another shape.
     """

@@ -124,7 +124,8 @@ def weighted_pool(x: Array, a: Array) -> tuple[Array, Callable[[Array], tuple[Ar
         dx[n,c,h,w] = a[n,0,h,w] * dz[n,c]
         da[n,0,h,w] = sum_c dz[n,c] * x[n,c,h,w]
 
-    x (N, C, H, W) and a (N, 1, H, W) give z (N, C). Keeps ``x`` and ``a``.
+    x (N, C, H, W) and a (N, 1, H, W) give z (N, C). Keeps ``a``, and ``x``, or a
+    copy of it where its pixels do not lie evenly in memory.
     Source: the context modelling of Cao et al., GCNet, arXiv 1904.11492, section 3.3.
     """
     n, c = x.shape[:2]

@@ -14,7 +14,8 @@
 
 The gates of ``gather_excite`` stand in ``gather.py``, the numbers of ``global_context`` in
 ``context.py``. All share the rule of two paths: ``ops.gated``. SE with another inner activation is
-an option of ``squeeze_excite`` itself.
+an option of ``squeeze_excite`` itself. Each operation keeps what its steps keep; where it scales
+maps, these and the gates.
 """
 
 from numpy_se.relatives.cbam import (

@@ -49,12 +49,12 @@ def squeeze_excite_nd(
         raise ValueError(f"squeeze_excite_nd: x has shape {x.shape}; it wants (N, C, ...)")
     shape, flat = x.shape, x.reshape(*x.shape[:2], 1, -1)  # (N, C, 1, P)
     weights = _weights(x, mask).astype(x.dtype)
-    z, back_squeeze = weighted_pool(flat, weights)  # (N, C)
+    z, _ = weighted_pool(flat, weights)  # (N, C)
     s, back_excite = excite(z, w1, w2, b1, b2, activation=activation, gate=gate)
 
     def back_gates(ds: Array) -> tuple[Array, ...]:
         dz, *dweights = back_excite(ds)
-        return back_squeeze(dz)[0], *dweights  # the mask has no gradient
+        return weights * dz[:, :, None, None], *dweights  # the mask has no gradient
 
     y, back = gated(flat, s, back_gates)
 

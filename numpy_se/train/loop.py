@@ -93,12 +93,12 @@ def loss_and_grads(
     the work inside its operations.
 
     x (N, C, H, W), labels (N,); ``rng`` draws the noise of the net. Raises TypeError when x is no
-    array, ValueError unless there is a label for each image, and what the net raises.
+    array, ValueError when it is empty or has not one label for each image, and what the net raises.
     """
     if not isinstance(x, np.ndarray):
         raise TypeError(f"loss_and_grads: x is {in_short(x)}; it wants images (N, C, H, W)")
-    if not x.size:
-        raise ValueError(f"loss_and_grads: x has shape {x.shape}; it wants at least 1 image")
+    if not x.size or not x.ndim:
+        raise ValueError(f"loss_and_grads: x has shape {x.shape}; it wants images (N, C, H, W)")
     if np.shape(labels) != (len(x),):
         got = f"loss_and_grads: labels has shape {np.shape(labels)}"
         raise ValueError(f"{got}; it wants ({len(x)},), one for each image of x")
