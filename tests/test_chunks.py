@@ -13,7 +13,7 @@ import pytest
 from cases import PRIMITIVES, Case, fused_batch_norm
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import arguments, as_tuple, seeds
+from strategies import arguments, as_tuple, fewer, seeds
 
 import numpy_se as se
 from numpy_se.fused import norm
@@ -77,6 +77,7 @@ def test_chunks_and_workers_change_nothing(
 
 
 @pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.title)
+@fewer
 @given(data=st.data())
 def test_the_arguments_that_are_kept_are_those_that_the_docstring_names(
     case: Case, data: Any
