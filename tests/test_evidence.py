@@ -129,12 +129,14 @@ def test_the_table_of_findings_is_that_of_the_kept_results(
     assert findings.BEGIN + findings.text() + findings.END in text
 
 
-def test_other_seeds_turn_no_verdict_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_seeds_gave_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(str(TUTORIALS))
     findings: Any = pytest.importorskip("findings")
-    again = findings.repeated()
-    assert again
-    for chapter, others in again.items():
-        for rule, own in findings.answers(chapter)[1].items():
-            assert "undecided" in (own, others[rule]) or own == others[rule], (chapter, rule)
+    same = [("better", "better"), ("worse", "worse"), ("worse", "worse")]
+    once = [("undecided", "worse"), ("better", "undecided")]
+    counted = findings.stability([*same, ("better", "worse"), *once, *[("undecided",) * 2] * 4])
+    assert counted == (
+        "10 verdicts. Decided both times, on the same side: 3. On different sides: 1. Decided in "
+        "one of the two: 2. In none: 4."
+    )

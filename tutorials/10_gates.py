@@ -17,7 +17,7 @@ After this chapter you can
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
+from course import AGAIN, FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_gates
 
@@ -325,13 +325,14 @@ for control, values in lost.items():
 # A row is supported if the whole interval lies on its side of the bar, with both kernels of chapter
 # 9; not supported if it lies on the other side; and else undecided. Trials with the seeds 0 to 4
 # gave the spread, and showed which rules could not fail: in the trials, the bars were 10 points
-# above the ink, and a range of 0.05, which untrained nets pass.
+# above the ink, and a range of 0.05, which many untrained nets pass.
 #
 # What the rules leave out: the averages of a net *without* SE may tell the digits just as well, so
 # the first row says that training puts patterns into averages, and not that SE uses them. The
 # "because" in claims 2 and 3 is not tested. There is no verdict on a whole claim, only on its rows.
 # And the trials had the same test images, so the direction of some rows was known: the fresh seeds
-# confirm that it does not hang on the seed.
+# confirm that it does not hang on the seed. The two kernels share the seeds: the second one is no
+# repetition (chapter 9).
 
 
 def one_run(digits, seed, epochs):
@@ -400,10 +401,9 @@ dead = {
 means("dead hidden units (%)", dead)
 
 # %%
-# A hidden unit is *dead* if it is 0 for every test image; about a third of them are, in every
-# block. The blocks differ in more than depth: 16, 32 and 64 channels, 8, 8 and 16 hidden units, and
-# block 3 stands right before the classifier. So what differs between them is no pure effect of
-# depth.
+# A hidden unit is *dead* if it is 0 for every test image; the last rows say how many are. The
+# blocks differ in more than depth: 16, 32 and 64 channels, 8, 8 and 16 hidden units, and block 3
+# stands right before the classifier. So what differs between them is no pure effect of depth.
 #
 # The verdicts
 # ------------
@@ -411,7 +411,7 @@ means("dead hidden units (%)", dead)
 # "Row alone" is the verdict of one row, and "corrected" that of all eleven rows together (chapter
 # 9). The numbers are percentage points, but for the lines, which are differences of gates.
 
-print_verdicts(claims)
+print_verdicts(claims, claims_about_gates(kept("10_gates", not AGAIN)["nets"]))
 
 # %%
 # Read the rows together. That the dynamic effect of block 1 is below a tenth is no finding about
@@ -499,8 +499,8 @@ print(" and ".join(f"{m:.2f} ± {h:.2f} points ({kernel})" for kernel, (m, h) in
 # ---------
 #
 # 1. The range is never exactly 0, even for gates that have nothing to do with the class. Why?
-# 2. With the mean gates, a trained net loses next to nothing. Does it follow that a net that was
-#    trained without SE blocks is as good?
+# 2. Suppose that a trained net loses next to nothing with the mean gates. Does it follow that a net
+#    that was trained without SE blocks is as good?
 # 3. "Same digit" uses the labels of the test images. Could it *gain* accuracy?
 # 4. Why are the mean gates taken from intact nets, also where all three blocks are replaced?
 #

@@ -238,7 +238,7 @@ for name, setting in {"standard": {}, "ReLU": VARIATIONS["ReLU"]}.items():
 # One run of each decides nothing. What follows was made with the seeds 100 to 119 and two kernels,
 # as in chapter 9, by the command ``python tutorials/11_variations.py --long``. The rules, in
 # ``rules.py``, were final before: trials with the seeds 0 to 4 gave the spreads, and showed that
-# five seeds decide next to nothing.
+# five seeds decide next to nothing. The kernels share the seeds: the second one is no repetition.
 
 SEEDS = range(FIRST_SEED, FIRST_SEED + 20)
 if LONG:
@@ -275,8 +275,9 @@ print(f"kept results of {kept_study['made']['command']}: {kept_study['data']}")
 print_power(claims)
 
 # %%
-# "Row alone" is the verdict of one row. There are 18 rows, so about one would be decided by chance
-# if nothing mattered. "Corrected" is the verdict of all rows together (chapter 9), and it counts.
+# "Row alone" is the verdict of one row. There are 18 rows: if nothing mattered, one kernel alone
+# would decide about one of them by chance. "Corrected" is the verdict of all rows together (chapter
+# 9), and it counts.
 
 print_verdicts(claims)
 
@@ -341,6 +342,9 @@ show(figure, "11_variations")
 #   from -1 to +1, the variation can be a clear gain or a clear loss.
 # - *The controls show how far chance goes* when nothing is different. Let it make
 #   you careful; the verdicts do not use it.
+# - *"No SE" is a row like the others.* Look at its interval first: where the block itself is not
+#   seen to help, no row can show which of its parts helps, and "worse" can also mean "worse than no
+#   block at all".
 # - *All rows share the standard runs.* If these few runs had bad luck, all differences move to the
 #   left together, and the controls with them. Holm's correction keeps the chance of *any* wrong
 #   verdict at about 5 %, for such rows as well. But where one is wrong, several can be: do not
@@ -418,7 +422,8 @@ for kernel, runs in studies.items():
 # 3. At the start, about half of the tanh gates of a block are negative. What does this mean for
 #    the residual block, and what is different with sigmoid gates?
 # 4. With the ReLU gate, what would a bias b2 = 1 at the start change?
-# 5. One of the controls is decided "alone", and not after the correction. What do you say of it?
+# 5. Suppose that a control were decided "alone", and not after the correction. What do you say of
+#    it, and of a row like "stage 3 (paper 4)", where just this happened?
 #
 # Now exercises 20 to 24: ``python -m numpy_se.exercises``.
 #
@@ -436,5 +441,5 @@ for kernel, runs in studies.items():
 #    Sigmoid gates are positive and begin around 0.5, so about half of F passes from the first step.
 # 4. The gates would begin around 1. So most channels would begin open, and most rows of w2 would
 #    get a gradient. The paper has no biases in these tables, so we have none either.
-# 5. That this happens: among twenty rows without any difference, about one. It is why a row of
-#    the same kind that is no control, and is decided alone only, is no finding either.
+# 5. That this happens: among twenty rows without any difference, to about one with each kernel. It
+#    is why the row, which is no control and is decided alone only, is no finding either.

@@ -73,6 +73,14 @@ class Claim:
         """The number of runs with each kernel."""
         return min(len(np.asarray(values)) for values in self.values.values())
 
+    def above(self) -> str:
+        """Say in how many runs the number lies above the bar, by kernel."""
+        return " and ".join(str(np.sum(np.asarray(v) > self.bar)) for v in self.values.values())
+
+    def spread_seen(self) -> float:
+        """Give the standard deviation of the runs: the largest over the kernels."""
+        return max(float(np.std(values, ddof=1)) for values in self.values.values())
+
     def p_value(self) -> float:
         """Give the p-value of Student's test of the bar: the largest over the kernels.
 
@@ -105,10 +113,10 @@ def _p_value(values: npt.ArrayLike, bar: float) -> float:
 def holm(claims: Mapping[str, Claim]) -> dict[str, float]:
     """Correct the p-values of claims that are tested together, after Holm (1979).
 
-    If the true means of twenty claims all lay at their bars, about one would be decided by chance.
-    With the corrected p-values, the chance that *any* verdict is wrong is at most about 5 %, where
-    the runs are roughly normal. The smallest p-value is multiplied by the number of claims, the
-    next one by one less, and so on; none gets smaller than the one before.
+    If the true means of twenty claims all lay at their bars, one kernel would decide about one of
+    them by chance. With the corrected p-values, the chance that *any* verdict is wrong is at most
+    about 5 %, where the runs are roughly normal. The smallest p-value is multiplied by the number
+    of claims, the next one by one less, and so on; none gets smaller than the one before.
     """
     corrected, least = {}, 0.0
     order = sorted(claims, key=lambda name: claims[name].p_value())
@@ -137,20 +145,31 @@ def print_power(claims: Mapping[str, Claim]) -> None:
             )
 
 
-def print_verdicts(claims: Mapping[str, Claim]) -> None:
-    """Print the intervals by kernel, the largest spread, the verdict of the row, and of all."""
-    width, corrected = max(map(len, claims)), verdicts(claims)
+def shown_p(p: float) -> str:
+    """Write a p-value, with the digits that tell on which side of 0.05 it lies."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 2 * LEVEL else f"{p:.2f}"
+
+
+def print_verdicts(claims: Mapping[str, Claim], again: Mapping[str, Claim] | None = None) -> None:
+    """Print the intervals by kernel, the largest spread, the verdict of the row, and of all.
+
+    ``again`` are the claims of the same study with other seeds: their verdicts come last.
+    """
+    width, p_values, corrected = max(map(len, claims)), holm(claims), verdicts(claims)
+    others = verdicts(again) if again else dict.fromkeys(claims, "")
     kernels = next(iter(claims.values())).values
     heads = " ".join(f"{kernel:>15}" for kernel in kernels)
-    print(f"{'':{width}} {heads} {'spread seen':>11}   {'bar':>7}  {'row alone':13}  corrected")
+    print(
+        f"{'':{width}} {heads} {'spread seen':>11}   {'bar':>7}  {'row alone':13}  "
+        f"{'corrected':13}  {'p':8}  {'other seeds' if again else ''}".rstrip()
+    )
     for name, claim in claims.items():
         cells = (interval(values) for values in claim.values.values())
         shown = " ".join(f"{mean:8.2f} ± {half:4.2f}" for mean, half in cells)
-        spread = max(float(np.std(values, ddof=1)) for values in claim.values.values())
         bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:.2f}"
         print(
-            f"{name:{width}} {shown} {spread:11.2f}   {bar:>7}  {claim.verdict():13}  "
-            f"{corrected[name]}"
+            f"{name:{width}} {shown} {claim.spread_seen():11.2f}   {bar:>7}  {claim.verdict():13}  "
+            f"{corrected[name]:13}  {shown_p(p_values[name]):8}  {others[name]}".rstrip()
         )
 
 
