@@ -1,5 +1,7 @@
 """What the course takes for evidence: intervals, verdicts with several kernels, corrections."""
 
+import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,16 @@ stats: Any = pytest.importorskip("scipy.stats")
 pytest.importorskip("loky")
 TUTORIALS = Path(__file__).parent.parent / "tutorials"
 sys.path.insert(0, str(TUTORIALS))
-evidence: Any = pytest.importorskip("evidence")
+evidence: Any = importlib.import_module("evidence")
 sys.path.remove(str(TUTORIALS))
 Claim = evidence.Claim
+
+
+@pytest.fixture
+def findings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(TUTORIALS))
+    return importlib.import_module("findings")
 
 
 def drawn(seed: int, mean: float, runs: int, kernels: int = 2) -> dict[str, Any]:
@@ -56,17 +65,56 @@ def test_a_verdict_says_on_which_side_both_intervals_lie(
     assert claim.runs == runs
 
 
-def test_kernels_that_disagree_decide_nothing() -> None:
-    values = {"a": np.array([1.0, 1.1, 0.9]), "b": np.array([-1.0, -1.1, -0.9])}
-    assert Claim({"a": values["a"]}).verdict() == "supported"
-    assert Claim({"b": values["b"]}).verdict() == "not supported"
-    assert Claim(values).verdict() == "undecided"
-    assert Claim(values).p_value() == 1
+def around(mean: float) -> Any:
+    return mean + np.array([0.02, -0.02, 0.01, -0.01])
 
 
-def test_values_that_are_all_the_bar_decide_nothing() -> None:
-    assert Claim({"a": np.ones(4)}, bar=1.0).verdict() == "undecided"
-    assert Claim({"a": np.ones(4)}, bar=0.5).verdict() == "supported"
+@pytest.mark.parametrize(
+    ("means", "side"),
+    [
+        ((1.2, 1.3), "above"),
+        ((0.7, 0.8), "below"),
+        ((0.9, 1.1), None),  # both above 0, and the bar between them
+        ((1.1, 0.9), None),
+        ((1.0, 1.2), None),  # one kernel does not decide
+        ((0.8, 1.0), None),
+    ],
+)
+def test_both_kernels_decide_about_the_bar(means: tuple[float, float], side: str | None) -> None:
+    values = dict(zip("ab", map(around, means), strict=True))
+    for claimed in ("above", "below"):
+        claim = Claim(values, claimed, bar=1.0, words=("yes", "no"))
+        wanted = "undecided" if side is None else "yes" if side == claimed else "no"
+        assert claim.verdict() == wanted
+        if (means[0] - 1) * (means[1] - 1) < 0:
+            assert claim.p_value() == 1
+            assert claim.verdict(0.001) == "undecided"
+    assert claim.above() == f"{(values['a'] > 1).sum()} and {(values['b'] > 1).sum()}"
+
+
+@given(bar=st.floats(-3, 3), runs=st.integers(2, 30))
+def test_runs_without_spread_decide_nothing(bar: float, runs: int) -> None:
+    for value in (bar, bar + 1):
+        assert Claim({"a": np.full(runs, value)}, bar=bar).verdict() == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"values": {"a": [1.0], "b": [2.0]}}, "values has 1 run"),
+        ({"values": {"a": around(1.0), "b": around(1.0)[:3]}}, "shapes"),
+        ({"values": {"a": 1.0}}, "shapes"),
+        ({"values": {"a": np.ones((2, 2))}}, "shapes"),
+        ({"values": {}}, "shapes"),
+        ({"values": {"a": around(1.0), "b": [1.0, 2.0, np.nan, 1.5]}}, "b is not finite"),
+        ({"values": {"a": around(1.0), "b": [1.0, 2.0, np.inf, 1.5]}}, "b is not finite"),
+        ({"values": {"a": around(1.0)}, "bar": np.nan}, "the bar nan"),
+        ({"values": {"a": around(1.0)}, "side": "Above"}, "side is 'Above'"),
+    ],
+)
+def test_runs_that_cannot_be_judged_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Claim(**changes)
 
 
 @given(seed=seeds, mean=st.floats(-2, 2), runs=st.integers(2, 12))
@@ -86,6 +134,9 @@ def test_holms_correction() -> None:
     claims = {name: Known({"a": [1.0, 1.1]}, bar=p) for name, p in
               {"first": 0.04, "second": 0.01, "third": 0.02}.items()}  # fmt: skip
     assert evidence.holm(claims) == pytest.approx({"first": 0.04, "second": 0.03, "third": 0.04})
+    assert list(evidence.holm(claims)) == list(claims)
+    certain = {str(k): Known({"a": [1.0, 1.1]}, bar=0.4) for k in range(9)}
+    assert set(evidence.holm(certain).values()) == {1.0}
     many = {str(k): Known({"a": [1.0, 1.1]}, bar=0.02) for k in range(9)}
     assert list(evidence.holm(many).values()) == pytest.approx([0.18] * 9)
     assert set(evidence.verdicts(many).values()) == {"undecided"}
@@ -109,30 +160,81 @@ def test_a_sweep_runs_with_two_kernels(tmp_path: Path, monkeypatch: pytest.Monke
         return [k, ", ".join(kernels())]
 
     jobs = {f"job {k}": {"k": k} for k in range(2)}
-    try:
-        found = evidence.sweep_by_kernel(run, jobs, tmp_path)
-    except SystemExit as reason:
-        pytest.skip(str(reason))
+    if evidence.OTHER_KERNEL in kernels() or not kernels():  # of one processor, or of another BLAS
+        with pytest.raises(SystemExit, match="needs two kernels"):
+            evidence.sweep_by_kernel(run, jobs, tmp_path)
+        assert not list(tmp_path.iterdir())
+        return
+    found = evidence.sweep_by_kernel(run, jobs, tmp_path)
     assert len(found) == 2
     for kernel, results in found.items():
         assert results == {f"job {k}": [k, kernel] for k in range(2)}
         assert (tmp_path / kernel / "job 1.json").exists()
 
 
-def test_the_table_of_findings_is_that_of_the_kept_results(
-    monkeypatch: pytest.MonkeyPatch,
+def test_one_kernel_is_seen_before_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(str(TUTORIALS))
-    findings: Any = pytest.importorskip("findings")
+    monkeypatch.setattr(evidence, "kernels", lambda: ["Haswell"])
+    with pytest.raises(SystemExit, match="two kernels of OpenBLAS; this BLAS runs Haswell only"):
+        evidence.sweep_by_kernel(lambda: 1, {"job": {}}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    first = {
+        "wide": Claim({"a": around(1.2), "b": around(1.3) * 2}, bar=1.0, spread=0.01),
+        "narrow": Claim({"a": around(0.5), "b": around(1.2)}, "below", 1.0, ("fewer", "more")),
+    }
+    again = first | {"narrow": Claim({"a": around(0.5), "b": around(0.6)}, "below", 1.0)}
+    evidence.print_power(first)
+    evidence.print_verdicts(first, again)
+    heads, power, columns, wide, narrow = capsys.readouterr().out.splitlines()
+    alone, corrected = (evidence.visible(0.01, 4, claims) for claims in (1, 2))
+    assert heads.split() == ["seeds", "expected", "spread", "visible,", "alone", "corrected"]
+    assert power.split() == ["wide", "4", "0.01", f"{alone:.2f}", f"{corrected:.2f}"]
+    assert columns.split()[:4] == ["a", "b", "spread", "seen"]
+    assert columns.split()[-3:] == ["p", "other", "seeds"]
+    half = evidence.interval(around(1.2))[1]
+    assert wide.split()[:7] == [
+        "wide",
+        "1.200",
+        "±",
+        f"{half:.3f}",
+        "2.600",
+        "±",
+        f"{2 * half:.3f}",
+    ]
+    spread = np.std(2 * around(1.3), ddof=1)
+    p = max(evidence.holm(first).values()), min(evidence.holm(first).values())
+    end = [">", "1.00", "supported", "supported", evidence.shown_p(p[1]), "supported"]
+    assert wide.split()[7:] == [f"{spread:.2f}", *end]
+    assert narrow.split()[-6:] == ["<", "1.00", "undecided", "undecided", "1.00", "supported"]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(2e-5, "< 0.0001"), (0.0499, "0.0499"), (0.05004, "0.0500"), (0.234, "0.23")]
+)
+def test_p_values_are_written_so_that_the_side_is_seen(p: float, text: str) -> None:
+    assert evidence.shown_p(p) == text
+
+
+def test_the_table_of_findings_is_that_of_the_kept_results(findings: Any) -> None:
     text = findings.README.read_text(encoding="utf-8")
     assert findings.BEGIN + findings.text() + findings.END in text
+    assert findings.put_into(text, findings.text()) == text
 
 
-def test_what_other_seeds_gave_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(TUTORIALS))
-    findings: Any = pytest.importorskip("findings")
+@pytest.mark.parametrize(
+    "page", ["", "{begin}", "{end}{begin}", "{begin}{end}{end}", "{begin}{end}{begin}"]
+)
+def test_a_page_without_its_marks_is_left_as_it_is(findings: Any, page: str) -> None:
+    with pytest.raises(ValueError, match="wants one"):
+        findings.put_into(page.format(begin=findings.BEGIN, end=findings.END), "new")
+
+
+def test_what_other_seeds_gave_is_counted(findings: Any) -> None:
     same = [("better", "better"), ("worse", "worse"), ("worse", "worse")]
     once = [("undecided", "worse"), ("better", "undecided")]
     counted = findings.stability([*same, ("better", "worse"), *once, *[("undecided",) * 2] * 4])
@@ -140,3 +242,57 @@ def test_what_other_seeds_gave_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
         "10 verdicts. Decided both times, on the same side: 3. On different sides: 1. Decided in "
         "one of the two: 2. In none: 4."
     )
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import what the chapters share, as a chapter with some options does."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.delenv("NUMPY_SE_QUICK", raising=False)
+
+    def imported(*options: str) -> Any:
+        monkeypatch.setattr(sys, "argv", [str(TUTORIALS / "15_new.py"), *options])
+        spec: Any = importlib.util.spec_from_file_location("course", TUTORIALS / "course.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+        return module
+
+    return imported
+
+
+def test_a_chapter_knows_its_options(course: Any) -> None:
+    assert not any((course().QUICK, course().LONG, course().AGAIN))
+    assert course("--quick").QUICK
+    assert course("--long").FIRST_SEED == 100
+    assert course("--long", "--again").FIRST_SEED == 200
+    for options, message in {
+        ("--long", "--agian"): "and not --agian",
+        ("--quick", "--long"): "leave it out, or --quick",
+        ("--again",): "15_new.py --long --again` makes them",
+    }.items():
+        with pytest.raises(SystemExit, match=message):
+            course(*options)
+
+
+def test_results_are_kept_apart_and_told_apart(course: Any, tmp_path: Path) -> None:
+    first, again = course("--long"), course("--long", "--again")
+    first.keep("15_new", {"errors": [[1.5, 2], [3, 4e-5]], "words": "[a   b]"})
+    again.keep("15_new", {"errors": [5]})
+    assert first.kept("15_new")["errors"] == [[1.5, 2], [3, 4e-5]]
+    assert first.kept("15_new")["words"] == "[a   b]"
+    assert "[ 1.5, 2 ]" in (tmp_path / "15_new.json").read_text()
+    assert first.kept("15_new", again=True)["errors"] == [5]
+    assert again.kept("15_new")["errors"] == [5]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        first.keep("15_new", {"errors": [float("nan")]})
+    copied = (tmp_path / "15_new.json").read_text()
+    (tmp_path / "again" / "15_new.json").write_text(copied)
+    with pytest.raises(
+        ValueError, match=r"and not by `python tutorials/15_new\.py --long --again`"
+    ):
+        again.kept("15_new")
+    for damaged in (copied[:-9], "[]", "{}", json.dumps({"made": 1})):
+        (tmp_path / "15_new.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"15_new\.json has no results"):
+            first.kept("15_new")

@@ -288,7 +288,7 @@ def one_run(images, net, seed, epochs):
 # row was written about block 1 alone or block 2 alone.
 #
 # The 100 runs take half an hour or more on two cores, so they are kept in
-# ``results/12_where.json``. The command ``python tutorials/12_where.py --long`` makes them anew.
+# ``results/12_where.json``. The command ``python tutorials/12_where.py --long`` makes them.
 
 SEEDS = range(FIRST_SEED, FIRST_SEED + 10)
 if LONG:

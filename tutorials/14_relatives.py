@@ -322,9 +322,8 @@ if QUICK:
 
 # %%
 # All nets were trained with six seeds and with the two BLAS kernels of chapter 9, 336 runs in all.
-# They take hours on two cores, so their errors are kept in
-# ``results/14_relatives.json``. The command ``python tutorials/14_relatives.py --long`` makes them
-# anew.
+# They take hours on two cores, so their errors are kept in ``results/14_relatives.json``. The
+# command ``python tutorials/14_relatives.py --long`` makes them.
 
 if LONG:
     jobs = {

@@ -42,7 +42,7 @@ def visible(spread: float, runs: int, claims: int = 1) -> float:
     """Give the distance from the bar that is decided in at least 8 of 10 studies.
 
     ``spread`` is the standard deviation of the runs, ``runs`` the number of runs with each kernel.
-    Each kernel is to decide in 9 of 10 studies (by the noncentral t distribution); then both do so
+    Each kernel is to decide in 9 of 10 studies (by the noncentral t distribution); then two do so
     in at least 8 of 10. With ``claims`` > 1, p must be below 5 % / claims: the first step of
     ``holm``, which is the worst case.
     """
@@ -53,13 +53,14 @@ def visible(spread: float, runs: int, claims: int = 1) -> float:
     return float(distance * spread / np.sqrt(runs))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """A claim about a number, and the runs that test it.
 
     ``values`` has, for each kernel, one number for each seed. The claim is that their true mean
     lies on one ``side`` of the ``bar``, "above" or "below". ``words`` say that it does, and that it
-    does not. ``spread`` is the standard deviation that earlier runs let expect.
+    does not. ``spread`` is the standard deviation that earlier runs let expect. Raises ValueError
+    where kernels have different numbers of runs, fewer than two, or numbers that are not finite.
     """
 
     values: Mapping[str, npt.ArrayLike]
@@ -68,10 +69,29 @@ class Claim:
     words: tuple[str, str] = ("supported", "not supported")
     spread: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.side not in ("above", "below"):
+            raise ValueError(f'Claim: side is {self.side!r}; it is "above" or "below"')
+        shapes = {kernel: np.shape(values) for kernel, values in self.values.items()}
+        if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(f"Claim: values has the shapes {shapes}; it wants (runs,) for each")
+        if self.runs < 2:
+            raise ValueError(
+                f"Claim: values has {self.runs} run for each kernel; it wants 2 or more"
+            )
+        for kernel, values in self.values.items():
+            if not np.isfinite(np.append(values, self.bar)).all():
+                raise ValueError(f"Claim: the bar {self.bar} or {kernel} is not finite: {values}")
+
     @property
     def runs(self) -> int:
         """The number of runs with each kernel."""
-        return min(len(np.asarray(values)) for values in self.values.values())
+        return len(np.asarray(next(iter(self.values.values()))))
+
+    def side_seen(self) -> str | None:
+        """Say on which side of the bar the means of all kernels lie, if they lie on one."""
+        sides = {"above" if np.mean(v) > self.bar else "below" for v in self.values.values()}
+        return sides.pop() if len(sides) == 1 else None
 
     def above(self) -> str:
         """Say in how many runs the number lies above the bar, by kernel."""
@@ -84,9 +104,10 @@ class Claim:
     def p_value(self) -> float:
         """Give the p-value of Student's test of the bar: the largest over the kernels.
 
-        It is 1 where the kernels do not agree on the side.
+        It is 1 where the kernels do not agree on the side, and where all runs of one kernel are the
+        same: without any spread, the test tells nothing.
         """
-        if len({np.mean(values) > self.bar for values in self.values.values()}) > 1:
+        if self.side_seen() is None:
             return 1.0
         return max(_p_value(values, self.bar) for values in self.values.values())
 
@@ -95,18 +116,18 @@ class Claim:
 
         This is so where the p-value is below 0.05. Another ``p`` is one that was corrected.
         """
-        if (self.p_value() if p is None else p) >= LEVEL:
+        side = self.side_seen()
+        if side is None or not (self.p_value() if p is None else p) < LEVEL:
             return "undecided"
-        above = np.mean(next(iter(self.values.values()))) > self.bar
-        return self.words[0] if above == (self.side == "above") else self.words[1]
+        return self.words[0] if side == self.side else self.words[1]
 
 
 def _p_value(values: npt.ArrayLike, bar: float) -> float:
     """Give the two-sided p-value of Student's test."""
     runs, distance = len(np.asarray(values)), abs(float(np.mean(values)) - bar)
     error = float(np.std(values, ddof=1)) / np.sqrt(runs)
-    if error == 0:  # all values are the same
-        return float(distance == 0)
+    if np.ptp(values) == 0:
+        return 1.0
     return float(2 * stats.t.sf(distance / error, runs - 1))
 
 
@@ -119,9 +140,9 @@ def holm(claims: Mapping[str, Claim]) -> dict[str, float]:
     of claims, the next one by one less, and so on; none gets smaller than the one before.
     """
     corrected, least = {}, 0.0
-    order = sorted(claims, key=lambda name: claims[name].p_value())
-    for place, name in enumerate(order):
-        least = max(least, min(1.0, (len(order) - place) * claims[name].p_value()))
+    p_values = {name: claim.p_value() for name, claim in claims.items()}
+    for place, name in enumerate(sorted(claims, key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(claims) - place) * p_values[name]))
         corrected[name] = least
     return {name: corrected[name] for name in claims}
 
@@ -145,6 +166,12 @@ def print_power(claims: Mapping[str, Claim]) -> None:
             )
 
 
+def shown(mean: float, half: float, sign: str = "") -> str:
+    """Write an interval, with a third decimal where it is narrow; ``sign`` is that of a format."""
+    digits = 3 if half < 0.1 else 2
+    return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
+
+
 def shown_p(p: float) -> str:
     """Write a p-value, with the digits that tell on which side of 0.05 it lies."""
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 2 * LEVEL else f"{p:.2f}"
@@ -157,18 +184,16 @@ def print_verdicts(claims: Mapping[str, Claim], again: Mapping[str, Claim] | Non
     """
     width, p_values, corrected = max(map(len, claims)), holm(claims), verdicts(claims)
     others = verdicts(again) if again else dict.fromkeys(claims, "")
-    kernels = next(iter(claims.values())).values
-    heads = " ".join(f"{kernel:>15}" for kernel in kernels)
+    heads = " ".join(f"{kernel:>15}" for kernel in next(iter(claims.values())).values)
     print(
         f"{'':{width}} {heads} {'spread seen':>11}   {'bar':>7}  {'row alone':13}  "
         f"{'corrected':13}  {'p':8}  {'other seeds' if again else ''}".rstrip()
     )
     for name, claim in claims.items():
-        cells = (interval(values) for values in claim.values.values())
-        shown = " ".join(f"{mean:8.2f} ± {half:4.2f}" for mean, half in cells)
+        cells = " ".join(f"{shown(*interval(v)):>15}" for v in claim.values.values())
         bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:.2f}"
         print(
-            f"{name:{width}} {shown} {claim.spread_seen():11.2f}   {bar:>7}  {claim.verdict():13}  "
+            f"{name:{width}} {cells} {claim.spread_seen():11.2f}   {bar:>7}  {claim.verdict():13}  "
             f"{corrected[name]:13}  {shown_p(p_values[name]):8}  {others[name]}".rstrip()
         )
 
@@ -181,13 +206,20 @@ def sweep_by_kernel(
 ) -> dict[str, dict[str, Any]]:
     """Run a sweep with two kernels of OpenBLAS; give its results by kernel.
 
-    Exits with a message where BLAS has one kernel only, as on a processor of that name.
+    Exits with a message, before the runs, where BLAS has one kernel only, as on a processor of that
+    name, or where it does not tell.
     """
-    results: dict[str, dict[str, Any]] = {}
-    for choice in ({}, {"OPENBLAS_CORETYPE": OTHER_KERNEL}):
-        executor = get_reusable_executor(env={"OPENBLAS_NUM_THREADS": "1"} | choice)
-        kernel = ", ".join(executor.submit(kernels).result())
-        if kernel in results:
-            raise SystemExit(f"this BLAS runs {kernel} only; the study needs two kernels")
-        results[kernel] = sweep(function, jobs, folder / kernel, executor, common=common)
-    return results
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}
+    found = {
+        ", ".join(get_reusable_executor(env=env).submit(kernels).result()): env
+        for env in (one_thread, one_thread | {"OPENBLAS_CORETYPE": OTHER_KERNEL})
+    }
+    if len(found) < 2 or "" in found:
+        names = " and ".join(found).strip() or "a kernel without a name"
+        raise SystemExit(f"the study needs two kernels of OpenBLAS; this BLAS runs {names} only")
+    return {
+        kernel: sweep(
+            function, jobs, folder / kernel, get_reusable_executor(env=env), common=common
+        )
+        for kernel, env in found.items()
+    }

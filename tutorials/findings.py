@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rules
 from course import HERE, kept, kept_in
-from evidence import Claim, holm, interval, shown_p, verdicts, visible
+from evidence import Claim, holm, interval, shown, shown_p, verdicts, visible
 
 from numpy_se.files import write_text
 
@@ -97,13 +97,6 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
 }  # fmt: skip
 
 
-def shown(claim: Claim) -> Iterator[str]:
-    """Write what each kernel gave."""
-    for kernel, values in claim.values.items():
-        mean, half = interval(values)
-        yield f"{mean:+.2f} ± {half:.2f} ({kernel})"
-
-
 def claims_of(chapter: int, again: bool = False) -> Mapping[str, Claim]:
     """Give the claims of a chapter; ``again`` are those with other seeds."""
     name, key, rules_of, _ = CHAPTERS[chapter]
@@ -138,9 +131,12 @@ def table() -> str:
             claim = claims[rule]
             bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
             alone, corrected = (visible(claim.spread, claim.runs, n) for n in (1, len(claims)))
+            given = ", ".join(
+                f"{shown(*interval(v), '+')} ({kernel})" for kernel, v in claim.values.items()
+            )
             again = others[chapter][rule] if chapter in others else ""
             lines.append(
-                f"| {claimed} | {own[rule]} | {again} | {', '.join(shown(claim))}; {bar} "
+                f"| {claimed} | {own[rule]} | {again} | {given}; {bar} "
                 f"| {claim.above()} of {claim.runs} | {alone:.2f}, {corrected:.2f} | {chapter} |"
             )
     return "\n".join(lines) + "\n"
@@ -186,15 +182,22 @@ def text() -> str:
     )
 
 
+def put_into(page: str, made: str) -> str:
+    """Put the text between the two marks of a page. Raises ValueError where they are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in before + after:
+        raise ValueError(f"{README} wants one {BEGIN.strip()}, and one {END.strip()} behind it")
+    return before + BEGIN + made + END + after
+
+
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the text into README.md")
-    made = text()
-    if parser.parse_args().write:
-        whole = README.read_text(encoding="utf-8")
-        before, after = whole.split(BEGIN)[0], whole.split(END)[1]
-        write_text(README, before + BEGIN + made + END + after)
+    write, made = parser.parse_args().write, text()
+    if write:
+        write_text(README, put_into(README.read_text(encoding="utf-8"), made))
     print(made, end="")
     return 0
 
