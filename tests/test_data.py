@@ -197,7 +197,7 @@ def test_another_data_set_is_recognised(folder: Path, monkeypatch: pytest.Monkey
     files = (data.IdxFile(NAME, shape, hashlib.sha256(other).hexdigest()), *fashion.files[1:])
     monkeypatch.setitem(data.DATASETS, "fashion", replace(fashion, files=files))
     (folder / f"{NAME}.gz").write_bytes(gzip.compress(other))
-    with pytest.raises(DataError, match=f"is Fashion-MNIST's {NAME}; replace"):
+    with pytest.raises(DataError, match=f"is Fashion-MNIST's {NAME}, and not MNIST's {NAME}; give"):
         load_images(folder=folder)
 
 

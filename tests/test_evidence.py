@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -180,6 +181,31 @@ def test_one_kernel_is_seen_before_the_runs(
     with pytest.raises(SystemExit, match="two kernels of OpenBLAS; this BLAS runs Haswell only"):
         evidence.sweep_by_kernel(lambda: 1, {"job": {}}, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_ends_the_runs_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Executor:
+        def submit(self, _: object) -> Any:
+            return self
+
+        def result(self) -> list[str]:
+            return [next(names)]
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    names, executor, worker = iter(["one", "other"]), Executor(), Mock()
+    monkeypatch.setattr(evidence, "get_reusable_executor", lambda env: executor)
+    monkeypatch.setattr(evidence, "active_children", lambda: [worker])
+    monkeypatch.setattr(evidence, "sweep", interrupted)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "first.json").touch()
+    with pytest.raises(SystemExit, match="goes on where it was"):
+        evidence.sweep_by_kernel(lambda: 1, {"first": {}, "second": {}}, tmp_path)
+    worker.terminate.assert_called_once_with()
+    assert capsys.readouterr().out == "one: 1 of 2 runs are there\n"
 
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

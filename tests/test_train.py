@@ -499,7 +499,7 @@ def test_a_truncated_file_is_one_line(folder: Path, capsys: Any) -> None:
     path = folder / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:1000])
     assert run()[0] == 1
-    assert capsys.readouterr().err.startswith(f"error: {path} is truncated; replace it")
+    assert capsys.readouterr().err.startswith(f"error: {path} is truncated; give another")
 
 
 def test_a_diverging_run_is_one_line(folder: Path, capsys: Any) -> None:

@@ -100,7 +100,7 @@ print(digits)
 # A run depends on its seed: it decides the first weights and the order of the images. One run for
 # each net would compare the luck of two seeds. So each net is trained with several seeds.
 #
-# All three nets get the same number of epochs (passes over the 4,000 digits) and the same learning
+# All nets get the same number of epochs (passes over the 4,000 digits) and the same learning
 # rate (the size of a step), 0.05. Is the same rate fair? Gates start near 0.5, so three blocks
 # shrink what comes out of the net to about an eighth. The net with SE may want larger steps. So we
 # train it at 0.15, too: "SE, rate 0.15". (The plain nets cannot take it: in trials, some runs
@@ -168,9 +168,8 @@ for net, title in NAMES.items():
 # Which differences can they decide? "Spread" is how much a difference varies from seed to seed (the
 # standard deviation), as the five trials let expect (they are not kept). "Visible, alone" is the
 # distance from the bar that is decided in at least 8 of 10 such studies, if there were no other
-# row; "corrected" is this distance after the correction for all rows (below), when no other row
-# helps. A true difference that is smaller will most often be left undecided, and *undecided is not
-# equal*.
+# row; "corrected" is this distance after the correction for all rows (below), in its worst case. A
+# true difference that is smaller will most often be left undecided, and *undecided is not equal*.
 
 SEEDS = range(FIRST_SEED, FIRST_SEED + 20)
 if LONG:

@@ -96,10 +96,12 @@ def one_run(images, depth, ratio, seed, epochs):
 # Here it is, small: eight layers, on cued digits.
 
 cued = load_images("cued")
+if LONG:
+    fashion = load_images("fashion")
 small = cued.subset(IMAGES, 500) if QUICK else cued.subset(5_000, 2_000)
 for ratio in (4, None):
     result = one_run(small, depth=8, ratio=ratio, seed=0, epochs=1 if QUICK else 5)
-    print(f"ratio {ratio}: error {result['error']:.1f} %")
+    print(f"{'with SE' if ratio else 'without'}: error {result['error']:.1f} %")
 
 # %%
 # All runs
@@ -159,7 +161,6 @@ def before_training(images, seed):
 
 
 if LONG:
-    fashion = load_images("fashion")
     done = {images.name: study(images) for images in (fashion, cued)}
     studies = {
         kernel: {name: own[kernel] for name, own in done.items()}

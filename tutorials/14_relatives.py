@@ -356,12 +356,13 @@ print(f"kept results: {results['data']}; {results['made']['command']}")
 # What can they decide? The trials tell how much the number of halvings varies from seed to seed.
 # They were two, so this spread is a guess. "Visible" is the distance from the bar, one halving,
 # that is decided in at least 8 of 10 studies: for a row alone, and after the correction for all
-# rows (chapter 9) where no other row helps.
+# rows (chapter 9) in its worst case. Two halvings are a quarter of the errors.
 
 (spread,) = {claim.spread for claim in claims.values()}
 alone, corrected = (visible(spread, len(SEEDS), rows) for rows in (1, len(claims)))
 print(
-    f"{len(SEEDS)} seeds, spread {spread}: visible are {alone:.2f} halvings, {corrected:.2f} in all"
+    f"{len(SEEDS)} seeds, spread {spread}: visible are {alone:.2f} halvings, "
+    f"{corrected:.2f} corrected"
 )
 
 # %%

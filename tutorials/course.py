@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from numpy_se.data import Images
 from numpy_se.files import write_text
+from numpy_se.interrupt import hide_traces_of_ctrl_c
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
@@ -101,6 +102,8 @@ def show(figure: Figure, name: str) -> None:
         plt.show()
 
 
+if CHAPTER:
+    hide_traces_of_ctrl_c()
 if unknown := ", ".join(set(OPTIONS) - {"--quick", "--long", "--again"}):
     raise SystemExit(f"a chapter has the options --quick, --long and --again, and not {unknown}")
 if QUICK and LONG:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def sweep_by_kernel(
     """Run a sweep with two kernels of OpenBLAS; give its results by kernel.
 
     Exits with a message, before the runs, where BLAS has one kernel only, as on a processor of that
-    name, or where it does not tell.
+    name, or where it does not tell; and after Ctrl-C, when it ends the runs that have begun.
     """
     one_thread = {"OPENBLAS_NUM_THREADS": "1"}
     found = {
@@ -217,9 +218,15 @@ def sweep_by_kernel(
     if len(found) < 2 or "" in found:
         names = " and ".join(found).strip() or "a kernel without a name"
         raise SystemExit(f"the study needs two kernels of OpenBLAS; this BLAS runs {names} only")
-    return {
-        kernel: sweep(
-            function, jobs, folder / kernel, get_reusable_executor(env=env), common=common
-        )
-        for kernel, env in found.items()
-    }
+    results = {}
+    for kernel, env in found.items():
+        there = sum((folder / kernel / f"{name}.json").exists() for name in jobs)
+        print(f"{kernel}: {there} of {len(jobs)} runs are there")
+        executor = get_reusable_executor(env=env)
+        try:
+            results[kernel] = sweep(function, jobs, folder / kernel, executor, common=common)
+        except KeyboardInterrupt:
+            for worker in active_children():  # Python would wait for them
+                worker.terminate()
+            raise SystemExit("interrupted; the same command goes on where it was") from None
+    return results

@@ -65,8 +65,8 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "(those with SE)": "SE removes most errors of: 71 filters",
         "... and of a net without SE that is three times as large":
         "SE removes most errors of: twice as wide",
-        "There, a trained net needs its dynamic scaling: the mean gates cost more than a tenth of "
-        "the errors": "the dynamic effect of all blocks is above a tenth of the errors",
+        "On cued digits, a trained net needs its dynamic scaling: the mean gates cost more than a "
+        "tenth of the errors": "the dynamic effect of all blocks is above a tenth of the errors",
         "... and more in block 3 than in block 1":
         "the dynamic effect is greater in block 3 than in block 1",
     }),
@@ -92,7 +92,7 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
     14: ("14_relatives", "errors", rules.claims_about_relatives, {
         "Gates of a channel that sees itself alone (SRM) halve the errors on cued digits":
         "which channel: SRM",
-        "... and the mean alone does (Gather-Excite)": "which channel: GE, mean",
+        "... and so do gates of its mean alone (Gather-Excite)": "which channel: GE, mean",
     }),
 }  # fmt: skip
 
@@ -119,8 +119,8 @@ def answers(claims: Mapping[str, Claim]) -> dict[str, str]:
 def table() -> str:
     """Make the table, in Markdown."""
     lines = [
-        "| claim | verdict (p) | again (p) | number, and its bar | seeds above the bar | visible "
-        "| chapter |",
+        "| claim | verdict (p) | again (p) | number, and its bar | seeds above the bar "
+        "| visible: alone, corrected | chapter |",
         "|---|---|---|---|---|---|---|",
     ]
     others = {chapter: answers(claims) for chapter, claims in repeated().items()}

@@ -27,7 +27,7 @@ def read_idx(path: Path, expected: IdxFile, remedy: str = "") -> npt.NDArray[np.
     """
 
     def bad(what: str) -> DataError:
-        original = f"replace it by the original {expected.name}.gz, or give another folder"
+        original = f"give another folder, or replace it by the original {expected.name}.gz"
         return DataError(f"{path} {what}; {remedy or original}")
 
     try:
@@ -69,7 +69,9 @@ def read_idx(path: Path, expected: IdxFile, remedy: str = "") -> npt.NDArray[np.
             for dataset in DATASETS.values()
             for file in dataset.files
         }
-        raise bad(f"is {known.get(digest, 'altered: its SHA-256 is ' + digest)}")
+        if digest in known:
+            raise bad(f"is {known[digest]}, and not {known[expected.sha256]}")
+        raise bad(f"is altered: its SHA-256 is {digest}")
     return entries
 
 
