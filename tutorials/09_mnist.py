@@ -297,16 +297,24 @@ for place, name in enumerate(PAIRS):
         rings = across + np.linspace(-0.1, 0.1, len(gain))
         fill = ("none", "full")[number]
         right.plot(gain, rings, "o", color="0.6", fillstyle=fill, markersize=3)
-        right.errorbar(mean, across, xerr=half, marker="o", capsize=4, color="C0", fillstyle=fill)
+        right.errorbar(
+            mean, across, xerr=half, marker="o", capsize=4, color="C0", fillstyle=fill,
+            label=kernels[number] if place == 0 else None,
+        )  # fmt: skip
     other = "plain" if name.endswith("plain") else "wide"
     if "rate 0.05" not in name:
         tenth = np.mean([last(kernel, other) for kernel in kernels]) / 10
-        right.plot([tenth, tenth], [place - 0.4, place + 0.4], "--", color="black", linewidth=1)
+        right.plot(
+            [tenth, tenth], [place - 0.4, place + 0.4], "--", color="black", linewidth=1,
+            label="a tenth of the other's errors" if place == 0 else None,
+        )  # fmt: skip
 right.axvline(0, color="black", linewidth=1)
 right.set_yticks(
     range(len(PAIRS)), labels=[name.replace(", against", "\nagainst") for name in PAIRS]
 )
 right.set(xlabel="points saved by the net named first", title="Differences")
+right.invert_yaxis()  # in the order of the table
+figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3)
 answers = verdicts(claims)
 decisive = "SE against 71 filters: below a tenth"
 beside = answers["SE against 71 filters"]

@@ -446,9 +446,12 @@ for number, kernel in enumerate(nets):
             across, mean, half, fmt="o", capsize=3, color="C0", fillstyle=("none", "full")[number]
         )
 tenth = np.mean(list(whole.values())) / 10
-for axis, title in zip(axes[1:], ("lost with mean gates", "lost with 0.5"), strict=True):
+for axis, title in zip(axes[1:], ("lost with mean gates", "lost with gates 0.5"), strict=True):
     axis.axhline(0, color="black", linewidth=1)
-    axis.axhline(tenth, color="black", linewidth=1, linestyle="--")
+    axis.axhline(
+        tenth, color="black", linewidth=1, linestyle="--",
+        label="a tenth of the errors" if axis is axes[1] else None,
+    )  # fmt: skip
     axis.set_xticks(range(4), labels=["1", "2", "3", "all"])
     axis.set(xlabel="block", title=title)
 axes[0].set_xticks(range(3), labels=["1", "2", "3"])
@@ -456,7 +459,7 @@ axes[0].set(ylim=(0, None), xlabel="block", title="range of the classes")
 axes[0].set_ylabel("gates")
 axes[1].set_ylabel("points")
 axes[2].set_ylabel("points")
-figure.legend(loc="outside lower center", ncols=2)
+figure.legend(loc="outside lower center", ncols=3)
 answers = verdicts(claims)
 APART, DYNAMIC = (name for name in claims if name[0] in "34")
 figure.suptitle(

@@ -316,8 +316,8 @@ for rows in TABLES.values():
         if paper:
             axes[1].plot(paper - PAPER_STANDARD, heights[row], "D", color="C6")
 
-axes[0].set(title="test error here, minus standard", ylim=(height - 0.4, 0))
-axes[1].set(title="the paper: top-1 error")
+axes[0].set(title="test error, minus standard\n(filled: decided)", ylim=(height - 0.4, 0))
+axes[1].set(title="the paper: top-1 error,\nminus standard")
 axes[0].set_yticks(list(heights.values()), list(heights))
 for label in axes[0].get_yticklabels():
     label.set_weight("bold" if label.get_text() in TABLES else "normal")
@@ -329,7 +329,7 @@ for axis in axes:
 figure.legend(loc="outside lower left", ncols=2)
 left_open = sum(answers[row] == "undecided" for row in VARIATIONS)
 figure.suptitle(
-    f"{len(SEEDS)} seeds, two kernels: {left_open} of {len(VARIATIONS)} rows are undecided",
+    f"{len(SEEDS)} seeds, two kernels: {left_open} of {len(VARIATIONS)} variations are undecided",
     weight="bold",
 )
 show(figure, "11_variations")

@@ -86,6 +86,11 @@ print("gradient of the block:", gradcheck(own_mean_block, shapes="N C H W").verd
 # channels, drawn as rows, and 12 pixels, drawn as columns; the darker, the more. (The shade is the
 # root of the influence.) The frame marks what the gate scales: all pixels of a channel, all
 # channels of a pixel, or one value. The values of ``x`` are positive, as behind a ReLU.
+#
+# Each block has a file in ``numpy_se/relatives``, with its formulas and its paper. Their names in
+# full: effective SE (eSE), efficient channel attention (ECA), gated channel transformation (GCT),
+# style-based recalibration module (SRM), Gather-Excite (GE), spatial SE (sSE) and spatial and
+# channel SE (scSE), convolutional block attention module (CBAM), global context (GC).
 
 CHANNELS, PIXELS, ROW, COLUMN = 8, 12, 3, 4
 BLOCKS = {
@@ -226,9 +231,14 @@ for row, (task, images) in enumerate(TASKS.items()):
         axes[row, column].imshow(255 - image[2], cmap="gray", vmin=0, vmax=255)
         axes[row, column].set(xticks=[], yticks=[])
         axes[row, column].grid(False)
+        axes[row, column].spines[:].set(visible=True, color="0.7")
+        if row == 1:  # the cells
+            for edge in (SIDE - 0.5, 2 * SIDE - 0.5):
+                axes[row, column].axhline(edge, color="0.7", linewidth=0.7)
+                axes[row, column].axvline(edge, color="0.7", linewidth=0.7)
         if row == 0:
             word = ("first", "second")[signs[column]]
-            axes[row, column].set_title(f"the {word}", fontsize=9)
+            axes[row, column].set_title(f"read: {word}", fontsize=9)
     axes[row, 0].set_ylabel(task)
 show(figure, "14_relatives_signs")
 
