@@ -260,6 +260,28 @@ def test_a_page_without_its_marks_is_left_as_it_is(findings: Any, page: str) -> 
         findings.put_into(page.format(begin=findings.BEGIN, end=findings.END), "new")
 
 
+@pytest.mark.parametrize(
+    ("chapter", "rule", "verdict"),
+    [
+        (9, "SE against 71 filters", "worse"),
+        (12, "SE removes most errors of: 71 filters", "supported"),
+        (12, "the dynamic effect of all blocks is above a tenth of the errors", "supported"),
+        (10, "4 the dynamic effect of all blocks is above a tenth of the errors", "not supported"),
+        (10, "3 lines of block 3: training draws them apart", "supported"),
+        (13, "Fashion-MNIST: SE helps at 8 layers", "undecided"),
+        (13, "cued digits of MNIST: SE helps at 8 layers", "supported"),
+        (13, "cued digits of MNIST: its gain grows from 8 to 20 layers", "not supported"),
+    ],
+)
+def test_the_findings_in_short_agree_with_the_verdicts(
+    findings: Any, chapter: int, rule: str, verdict: str
+) -> None:
+    """What stands above the table in words."""
+    assert evidence.verdicts(findings.claims_of(chapter))[rule] == verdict
+    if chapter in (again := findings.repeated()):
+        assert evidence.verdicts(again[chapter])[rule] == verdict
+
+
 def test_what_other_seeds_gave_is_counted(findings: Any) -> None:
     same = [("better", "better"), ("worse", "worse"), ("worse", "worse")]
     once = [("undecided", "worse"), ("better", "undecided")]
