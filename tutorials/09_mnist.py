@@ -260,13 +260,18 @@ print(f"SE at 0.15 against 71 filters: the difference, to {100 * np.sqrt(d / 10_
 # The verdicts
 # ------------
 #
+# The *p-value* of a row is the chance of a mean at least so far from the bar, on either side of it,
+# if the true mean lay at the bar (Student's test). It is 0.05 where the 95 % interval just touches
+# the bar, and smaller where the interval lies further away. Of the two kernels we take the larger
+# one.
+#
 # "Row alone" is the verdict of one row, and "corrected" that of all ten rows together. If ten true
 # means all lay at their bars, each row would be decided by chance with 5 % (a little less, as both
 # kernels must agree), and one of them or another much more often. Holm's correction asks for
 # clearer evidence: the chance that *any* of the ten verdicts is wrong is at most about 5 %, if the
 # differences are roughly normal. Only the corrected verdict counts; p is the corrected p-value, and
 # a row is decided where it is below 0.05. (The printed intervals are those of the row alone.)
-# "Other seeds" is the corrected verdict of the same study with the seeds from 200 on. The numbers
+# "Other seeds" is the corrected verdict of the same study with other seeds. The numbers
 # are percentage points of the test error: what the net that is named first saves, and in the rows
 # "below", what it saves minus that share of the other's errors.
 

@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 FIGURES = HERE / "figures"
 RUNS = HERE / "runs"  # results of sweeps, a file for each run
 RESULTS = HERE / "results"  # results of long studies, a file for each chapter
+FIRST_STUDY = "09_mnist"
 CHAPTER = Path(sys.argv[0]).stem if re.match(r"\d\d_\w+\.py$", Path(sys.argv[0]).name) else ""
 OPTIONS = sys.argv[1:] if CHAPTER else []  # elsewhere, as in a notebook, they are not ours
 # ``--quick`` or NUMPY_SE_QUICK=1: fewer and smaller runs, to see that a chapter works.
@@ -65,7 +66,8 @@ def keep(name: str, results: dict[str, Any]) -> None:
 def kept(name: str, again: bool = AGAIN) -> dict[str, Any]:
     """Read the kept results of a long study, or of the same ``again`` with other seeds.
 
-    Raises ValueError where the file is damaged, or was made by another command.
+    Raises ValueError where the file is damaged, or was made by another command, and
+    FileNotFoundError where there is none.
     """
     file = kept_in(name, again)
     try:
@@ -80,7 +82,7 @@ def kept(name: str, again: bool = AGAIN) -> dict[str, Any]:
 
 def command(name: str, again: bool = AGAIN) -> str:
     """Give the command that makes the results of a long study."""
-    return f"python {HERE.name}/{name}.py --long" + " --again" * again
+    return f"python tutorials/{name}.py --long" + " --again" * again
 
 
 def kept_in(name: str, again: bool = AGAIN) -> Path:
@@ -104,9 +106,11 @@ def show(figure: Figure, name: str) -> None:
 
 if CHAPTER:
     hide_traces_of_ctrl_c()
-if unknown := ", ".join(set(OPTIONS) - {"--quick", "--long", "--again"}):
+if unknown := ", ".join(sorted(set(OPTIONS) - {"--quick", "--long", "--again"})):
     raise SystemExit(f"a chapter has the options --quick, --long and --again, and not {unknown}")
 if QUICK and LONG:
     raise SystemExit("--long makes whole runs: leave it out, or --quick and NUMPY_SE_QUICK")
+if (LONG or AGAIN) and CHAPTER < FIRST_STUDY:
+    raise SystemExit(f"{CHAPTER} has no long study; {FIRST_STUDY} is the first chapter with one")
 if AGAIN and not LONG and not kept_in(CHAPTER).exists():
     raise SystemExit(f"there are no results with other seeds; `{command(CHAPTER)}` makes them")

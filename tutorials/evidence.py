@@ -25,6 +25,7 @@ from numpy_se.train import sweep
 
 LEVEL = 0.05  # one interval of twenty misses the true value
 OTHER_KERNEL = "Haswell"  # any x86 processor since 2013 can run it
+SAME_CODE = {"Zen": "Haswell"}  # OpenBLAS multiplies with the same code on both
 
 
 def interval(values: npt.ArrayLike) -> tuple[Any, Any]:
@@ -60,8 +61,10 @@ class Claim:
 
     ``values`` has, for each kernel, one number for each seed. The claim is that their true mean
     lies on one ``side`` of the ``bar``, "above" or "below". ``words`` say that it does, and that it
-    does not. ``spread`` is the standard deviation that earlier runs let expect. Raises ValueError
-    where kernels have different numbers of runs, fewer than two, or numbers that are not finite.
+    does not. ``spread`` is the standard deviation that earlier runs let expect.
+
+    Raises ValueError for another ``side``, for a ``bar`` or ``values`` that are not finite, and
+    where the values of the kernels are not of one shape (runs,), with at least two runs.
     """
 
     values: Mapping[str, npt.ArrayLike]
@@ -78,11 +81,13 @@ class Claim:
             raise ValueError(f"Claim: values has the shapes {shapes}; it wants (runs,) for each")
         if self.runs < 2:
             raise ValueError(
-                f"Claim: values has {self.runs} run for each kernel; it wants 2 or more"
+                f"Claim: values has {self.runs} runs with a kernel; it wants at least 2"
             )
+        if not np.isfinite(self.bar):
+            raise ValueError(f"Claim: bar is {self.bar}; it wants a finite number")
         for kernel, values in self.values.items():
-            if not np.isfinite(np.append(values, self.bar)).all():
-                raise ValueError(f"Claim: the bar {self.bar} or {kernel} is not finite: {values}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"Claim: values[{kernel!r}] is {values}; it wants finite numbers")
 
     @property
     def runs(self) -> int:
@@ -91,8 +96,8 @@ class Claim:
 
     def side_seen(self) -> str | None:
         """Say on which side of the bar the means of all kernels lie, if they lie on one."""
-        sides = {"above" if np.mean(v) > self.bar else "below" for v in self.values.values()}
-        return sides.pop() if len(sides) == 1 else None
+        signs = {int(np.sign(np.mean(v) - self.bar)) for v in self.values.values()}
+        return {1: "above", -1: "below"}.get(signs.pop()) if len(signs) == 1 else None
 
     def above(self) -> str:
         """Say in how many runs the number lies above the bar, by kernel."""
@@ -168,18 +173,23 @@ def print_power(claims: Mapping[str, Claim]) -> None:
 
 
 def shown(mean: float, half: float, sign: str = "") -> str:
-    """Write an interval, with a third decimal where it is narrow; ``sign`` is that of a format."""
+    """Write an interval, with a third decimal where it is narrow.
+
+    With ``sign`` "+", a positive mean has its sign, too.
+    """
     digits = 3 if half < 0.1 else 2
     return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
 
 
 def shown_p(p: float) -> str:
     """Write a p-value, with the digits that tell on which side of 0.05 it lies."""
+    if p < LEVEL <= float(f"{p:.4f}"):
+        return f"< {LEVEL:.4f}"
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 2 * LEVEL else f"{p:.2f}"
 
 
 def print_verdicts(claims: Mapping[str, Claim], again: Mapping[str, Claim] | None = None) -> None:
-    """Print the intervals by kernel, the largest spread, the verdict of the row, and of all.
+    """Print each row: intervals by kernel, largest spread, verdict alone and corrected, and p.
 
     ``again`` are the claims of the same study with other seeds: their verdicts come last.
     """
@@ -207,17 +217,17 @@ def sweep_by_kernel(
 ) -> dict[str, dict[str, Any]]:
     """Run a sweep with two kernels of OpenBLAS; give its results by kernel.
 
-    Exits with a message, before the runs, where BLAS has one kernel only, as on a processor of that
-    name, or where it does not tell; and after Ctrl-C, when it ends the runs that have begun.
+    Exits with a message: before the runs, where OpenBLAS has one kernel only, as on a Haswell, or
+    is not there; after Ctrl-C, which ends the runs that have begun.
     """
     one_thread = {"OPENBLAS_NUM_THREADS": "1"}
     found = {
         ", ".join(get_reusable_executor(env=env).submit(kernels).result()): env
         for env in (one_thread, one_thread | {"OPENBLAS_CORETYPE": OTHER_KERNEL})
     }
-    if len(found) < 2 or "" in found:
-        names = " and ".join(found).strip() or "a kernel without a name"
-        raise SystemExit(f"the study needs two kernels of OpenBLAS; this BLAS runs {names} only")
+    if len({SAME_CODE.get(kernel, kernel) for kernel in found}) < 2:
+        here = " and ".join(found) or "one without a name"
+        raise SystemExit(f"the study needs two kernels of OpenBLAS; here is {here}")
     results = {}
     for kernel, env in found.items():
         there = sum((folder / kernel / f"{name}.json").exists() for name in jobs)

@@ -21,6 +21,7 @@ README = HERE / "README.md"
 BEGIN, END = "<!-- made by findings.py -->\n", "<!-- end -->\n"
 # For each chapter: its results, its rules, and its rows: what is claimed, and the name of the rule.
 Rows = dict[str, str]
+Studies = dict[int, Mapping[str, Claim]]  # the claims of each chapter
 CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
     9: ("09_mnist", "errors", rules.claims_about_mnist, {
         "In a net that is not deep, SE won't help much: on MNIST, at a rate that is low for SE, it "
@@ -77,10 +78,10 @@ CHAPTERS: dict[int, tuple[str, str, Any, Rows]] = {
         "... on cued digits": "cued digits of MNIST: SE helps at 8 layers",
         "SE helps more in a deeper net: its gain grows from 8 to 20 layers, on Fashion-MNIST":
         "Fashion-MNIST: its gain grows from 8 to 20 layers",
-        "... from 8 to 20 layers, on cued digits (where it could hardly grow)":
+        "... from 8 to 20 layers, on cued digits (where it could not grow by much)":
         "cued digits of MNIST: its gain grows from 8 to 20 layers",
-        "... and so does the share of the errors that it removes, on cued digits (where most are "
-        "removed at 8 layers)":
+        "... and so does the share of the errors that it removes, on cued digits (where it could "
+        "not grow by as much as is visible)":
         "cued digits of MNIST: its share of the errors grows",
         "A trained net of 20 layers needs its dynamic scaling: the mean gates cost more than a "
         "tenth of the errors, on Fashion-MNIST":
@@ -104,7 +105,7 @@ def claims_of(chapter: int, again: bool = False) -> Mapping[str, Claim]:
     return claims
 
 
-def repeated() -> dict[int, Mapping[str, Claim]]:
+def repeated() -> Studies:
     """Give the claims with other seeds, for each chapter that has them."""
     there = [chapter for chapter, (name, *_) in CHAPTERS.items() if kept_in(name, True).exists()]
     return {chapter: claims_of(chapter, again=True) for chapter in there}
@@ -116,17 +117,16 @@ def answers(claims: Mapping[str, Claim]) -> dict[str, str]:
     return {rule: f"{verdict} ({shown_p(p_values[rule])})" for rule, verdict in found.items()}
 
 
-def table() -> str:
+def table(first: Studies, again: Studies) -> str:
     """Make the table, in Markdown."""
     lines = [
         "| claim | verdict (p) | again (p) | number, and its bar | seeds above the bar "
         "| visible: alone, corrected | chapter |",
         "|---|---|---|---|---|---|---|",
     ]
-    others = {chapter: answers(claims) for chapter, claims in repeated().items()}
-    for chapter, (*_, rows) in CHAPTERS.items():
-        claims = claims_of(chapter)
-        own = answers(claims)
+    others = {chapter: answers(claims) for chapter, claims in again.items()}
+    for chapter, claims in first.items():
+        rows, own = CHAPTERS[chapter][-1], answers(claims)
         for claimed, rule in rows.items():
             claim = claims[rule]
             bar = f"{'>' if claim.side == 'above' else '<'} {claim.bar:g}"
@@ -134,25 +134,25 @@ def table() -> str:
             given = ", ".join(
                 f"{shown(*interval(v), '+')} ({kernel})" for kernel, v in claim.values.items()
             )
-            again = others[chapter][rule] if chapter in others else ""
+            other = others[chapter][rule] if chapter in others else ""
             lines.append(
-                f"| {claimed} | {own[rule]} | {again} | {given}; {bar} "
+                f"| {claimed} | {own[rule]} | {other} | {given}; {bar} "
                 f"| {claim.above()} of {claim.runs} | {alone:.2f}, {corrected:.2f} | {chapter} |"
             )
     return "\n".join(lines) + "\n"
 
 
-def summary() -> str:
-    """Say how many rules the chapters have, decide, and have a larger spread than expected in."""
-    of_all = [claims_of(chapter) for chapter in CHAPTERS]
-    found = [verdict for claims in of_all for verdict in verdicts(claims).values()]
-    rows = [claims[rule] for claims, chapter in zip(of_all, CHAPTERS.values(), strict=True)
-            for rule in chapter[3].values()]  # fmt: skip
+def summary(studies: Studies) -> str:
+    """Say how many rules there are, how many are decided, and where the runs spread more."""
+    found = [verdict for claims in studies.values() for verdict in verdicts(claims).values()]
+    rows = [claims[rule] for chapter, claims in studies.items()
+            for rule in CHAPTERS[chapter][-1].values()]  # fmt: skip
     wider = sum(claim.spread is not None and claim.spread_seen() > claim.spread for claim in rows)
     return (
         f"These are {len(rows)} of the {len(found)} rules of the chapters; "
         f"{len(found) - found.count('undecided')} of all are decided. In {wider} of the rows, the "
-        f"runs spread more than the trials let expect, so less was visible.\n"
+        f"runs of one kernel or of both spread more than the trials let expect, so less was "
+        f"visible.\n"
     )
 
 
@@ -170,25 +170,27 @@ def stability(pairs: Sequence[tuple[str, str]]) -> str:
 
 def text() -> str:
     """Give all of it, in Markdown."""
-    others = repeated()
-    pairs = [
-        (own, verdicts(claims)[rule])
-        for chapter, claims in others.items()
-        for rule, own in verdicts(claims_of(chapter)).items()
-    ]
+    first, again = {chapter: claims_of(chapter) for chapter in CHAPTERS}, repeated()
+    pairs = []
+    for chapter, claims in again.items():
+        own, other = verdicts(first[chapter]), verdicts(claims)
+        pairs += [(own[rule], other[rule]) for rule in own]
     return (
-        f"{table()}\n{summary()}\nThe same studies with other seeds (from 200 on), all rules of "
-        f"chapters {', '.join(map(str, others))}: {stability(pairs)}\n"
+        f"{table(first, again)}\n{summary(first)}\n"
+        f"The same studies with other seeds (from 200 on), all rules of chapters "
+        f"{', '.join(map(str, again))}: {stability(pairs)}\n"
     )
 
 
 def put_into(page: str, made: str) -> str:
-    """Put the text between the two marks of a page. Raises ValueError where they are not there."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before + after:
-        raise ValueError(f"{README} wants one {BEGIN.strip()}, and one {END.strip()} behind it")
-    return before + BEGIN + made + END + after
+    """Put the text between the two marks of a page. Raises ValueError unless each is there once."""
+    begins, ends = page.count(BEGIN), page.count(END)
+    if (begins, ends) != (1, 1) or page.index(END) < page.index(BEGIN):
+        raise ValueError(
+            f"put_into: page has {begins} {BEGIN.strip()} and {ends} {END.strip()}; "
+            "it wants one of each, in this order"
+        )
+    return page.split(BEGIN)[0] + BEGIN + made + END + page.split(END)[1]
 
 
 def main() -> int:

@@ -3,7 +3,8 @@
 Each function makes the claims of a chapter out of its kept results. The rules were final before the
 runs that they judge were made; those have seeds from 100 on. ``spread``, the standard deviation of
 one number over the seeds, is what trials with seeds below 100 let expect. All numbers are in
-percentage points, where nothing else is said.
+percentage points, but ranges (the lines of the classes) are differences of gates, shares are in
+per cent, and halvings are a logarithm.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ STANDARD, WITH_SE, NO_BLOCK = "standard", "with SE", "none"  # what others are c
 
 
 def by_kernel(runs: Mapping[str, Runs], number: Callable[[Runs], Any]) -> dict[str, Array]:
-    """Compute a number for each seed, with each kernel, so rounded that equal ones are equal."""
+    """Compute a number for each seed, with each kernel.
+
+    It is rounded, as numbers that should be equal can differ in their last bits.
+    """
     return {kernel: np.round(number(own), 9) for kernel, own in runs.items()}
 
 

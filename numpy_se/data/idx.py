@@ -70,7 +70,7 @@ def read_idx(path: Path, expected: IdxFile, remedy: str = "") -> npt.NDArray[np.
             for file in dataset.files
         }
         if digest in known:
-            raise bad(f"is {known[digest]}, and not {known[expected.sha256]}")
+            raise bad(f"is {known[digest]}, and not {known.get(expected.sha256, expected.name)}")
         raise bad(f"is altered: its SHA-256 is {digest}")
     return entries
 
