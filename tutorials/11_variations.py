@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from course import FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
+from course import AGAIN, FIRST_SEED, LONG, QUICK, RUNS, described, keep, kept, show
 from evidence import interval, print_power, print_verdicts, sweep_by_kernel, verdicts
 from rules import claims_about_variations
 
@@ -279,7 +279,7 @@ print_power(claims)
 # would decide about one of them by chance. "Corrected" is the verdict of all rows together (chapter
 # 9), and it counts.
 
-print_verdicts(claims)
+print_verdicts(claims, claims_about_variations(kept("11_variations", not AGAIN)["runs"]))
 
 # %%
 # The last row tests a claim of chapter 10 in another way: "The effect of SE block becomes greater
